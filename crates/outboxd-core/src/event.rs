@@ -1,0 +1,1 @@
+//! From a row of an outbox table to an event.

@@ -1,0 +1,22 @@
+//! Every decision of outboxd, without IO: no sockets, no clock, no randomness, no async.
+//!
+//! Data flows through the modules in this order: [`wire`] takes a replication frame apart,
+//! [`pgoutput`] decodes the change in it, [`relation`] and [`event`] turn a row into an outbox
+//! event, [`route`] turns that into a Kafka record, [`window`] remembers what is in flight,
+//! [`progress`] says what is durable, and [`relay`] is the state machine that drives them.
+//! [`gate`] decides at the start of a session whether it is safe to go on.
+
+pub mod event;
+pub mod gate;
+pub mod lsn;
+pub mod pgoutput;
+pub mod progress;
+pub mod record;
+pub mod relation;
+pub mod relay;
+pub mod route;
+pub mod stop;
+pub mod time;
+pub mod topic;
+pub mod window;
+pub mod wire;

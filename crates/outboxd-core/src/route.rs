@@ -1,0 +1,1 @@
+//! From an event to a Kafka record: topic, key, partition, headers, timestamp.

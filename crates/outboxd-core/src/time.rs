@@ -1,0 +1,71 @@
+//! The two clocks: Postgres timestamps, which are data, and monotonic time, which the shell hands in.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Microseconds since 2000-01-01 00:00 UTC, as the replication protocol carries them.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct PgTimestamp(i64);
+
+impl PgTimestamp {
+    /// Seconds from the Unix epoch to the Postgres epoch.
+    const EPOCH_OFFSET_MS: i64 = 946_684_800_000;
+
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    pub const fn from_unix_millis(millis: i64) -> Self {
+        Self(millis.saturating_sub(Self::EPOCH_OFFSET_MS).saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch, rounded down: the resolution of a Kafka timestamp.
+    pub const fn unix_millis(self) -> i64 {
+        self.0.div_euclid(1000).saturating_add(Self::EPOCH_OFFSET_MS)
+    }
+}
+
+/// Monotonic time since an arbitrary start, handed in by the shell. Never a wall clock.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Tick(Duration);
+
+impl Tick {
+    pub const fn new(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// Time from `earlier` to `self`; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl std::ops::Add<Duration> for Tick {
+    type Output = Self;
+
+    fn add(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(after))
+    }
+}
+
+impl fmt::Display for Tick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}s", self.0.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converts_between_the_two_epochs() {
+        assert_eq!(PgTimestamp::from_micros(0).unix_millis(), 946_684_800_000);
+        assert_eq!(PgTimestamp::from_unix_millis(946_684_800_001).as_micros(), 1000);
+        assert_eq!(PgTimestamp::from_micros(-1).unix_millis(), 946_684_799_999);
+    }
+}

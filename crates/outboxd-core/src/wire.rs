@@ -1,0 +1,1 @@
+//! The frames inside CopyData of a replication connection (F32).

@@ -1,0 +1,109 @@
+//! Where records go: Kafka, or for benchmarks and tests a stand-in behind the same trait.
+
+use std::future::Future;
+
+use outboxd_core::record::{Record, Token};
+use outboxd_core::topic::{TopicError, TopicInfo};
+
+/// Takes records in order and reports each exactly once.
+///
+/// Owned by the relay's task. Handing over never blocks and never waits: the relay bounds what is
+/// in flight, so a sink has room by construction.
+pub trait Sink: Send + 'static {
+    /// Hands a record over; its [`Report`] comes later. An error means that the record was not
+    /// taken and there will be no report.
+    fn produce(&mut self, record: &Record<'_>) -> Result<(), ProduceError>;
+
+    /// Appends to the progress topic (`None`: a tombstone). At most one is in flight at a time.
+    fn append_progress(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), ProduceError>;
+
+    /// The next report, if one is there.
+    fn next_report(&mut self) -> Option<Report>;
+
+    /// Resolves when there may be a report. Cancel safe.
+    fn reports_ready(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Looks a topic up. May run beside everything else.
+    fn describe_topic(
+        &self,
+        topic: String,
+    ) -> impl Future<Output = Result<TopicInfo, TopicError>> + Send + 'static;
+
+    /// Reads the progress topic up to its high watermark at the time of the call.
+    fn read_progress(&self) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static;
+
+    /// Throws a failed producer away and builds a new one. Called when every report of the old one
+    /// has been taken.
+    fn replace_producer(&mut self) -> Result<(), SinkError>;
+}
+
+/// What became of something handed over.
+#[derive(Debug)]
+pub enum Report {
+    Acked(Token),
+    Refused(Box<Refusal>),
+    /// The progress record is durable at this offset, when the broker said so.
+    ProgressAcked { offset: Option<i64> },
+    ProgressRefused { error: String },
+    /// The producer is dead. The reports of what it still holds follow.
+    Fatal { error: String },
+}
+
+/// A record that the sink gave up on.
+#[derive(Debug)]
+pub struct Refusal {
+    pub token: Token,
+    pub cause: RefusalCause,
+    pub error: String,
+    pub event_id: Option<String>,
+    pub topic: String,
+    pub key: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RefusalCause {
+    /// This record, or one of its batch, is not acceptable (K18).
+    TooLarge,
+    UnknownTopic,
+    Unauthorized,
+    InvalidTimestamp,
+    InvalidRecord,
+    /// The producer died or was purged before this record was sent or acknowledged.
+    ProducerLost { possibly_persisted: bool },
+}
+
+/// The progress topic, oldest first.
+#[derive(Debug, Default)]
+pub struct ProgressRead {
+    /// `false`: the topic does not exist.
+    pub exists: bool,
+    pub records: Vec<ProgressEntry>,
+    /// The offset the next record will get.
+    pub high_watermark: i64,
+}
+
+#[derive(Debug)]
+pub struct ProgressEntry {
+    pub offset: i64,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// The record was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ProduceError {
+    pub cause: RefusalCause,
+    pub error: String,
+}
+
+/// The sink could not be reached or used.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error("{0}")]
+    Transport(String),
+    #[error("{0}")]
+    Unauthorized(String),
+    #[error("{0}")]
+    Config(String),
+}
