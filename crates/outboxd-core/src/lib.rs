@@ -8,12 +8,12 @@
 
 pub mod event;
 pub mod gate;
+pub mod ledger;
 pub mod lsn;
 pub mod pgoutput;
 pub mod progress;
 pub mod record;
 pub mod relation;
-pub mod relay;
 pub mod route;
 pub mod stop;
 pub mod time;

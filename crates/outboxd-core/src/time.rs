@@ -44,6 +44,15 @@ impl Tick {
     }
 }
 
+/// The time of an input: monotonic for every decision, the wall clock only to be written down or
+/// compared with other wall clocks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Now {
+    pub tick: Tick,
+    /// Milliseconds since the Unix epoch.
+    pub unix_ms: i64,
+}
+
 impl std::ops::Add<Duration> for Tick {
     type Output = Self;
 

@@ -1,1 +1,577 @@
-//! window
+//! What is in flight, and how far everything before it is durable.
+//!
+//! Records get a [`Token`] in the order they are handed out; acks come back in any order. The
+//! window turns them into the *durable prefix*: the longest run of transactions whose Commit was
+//! read and whose records are all acked, plus the leading durable changes of the next one.
+//!
+//! It outlives sessions. When the server sends again what was read before, each transaction is
+//! recognised by its commit LSN and each change by its ordinal: what is in flight or acked is
+//! skipped, what a dead producer lost is handed out again under its old token.
+//!
+//! Invariants: tokens are handed out without a hole; the first slot, if there is one, is not acked;
+//! commit LSNs and positions rise; a position moves only to an end LSN that was read, or to a
+//! keepalive's WAL end while nothing is open.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use crate::lsn::Lsn;
+use crate::pgoutput::{Begin, Commit, Xid};
+use crate::record::{Identity, Token};
+use crate::time::PgTimestamp;
+
+#[derive(Debug)]
+pub struct Window {
+    limits: Limits,
+    /// One per record handed out, from token `first` on.
+    slots: VecDeque<Slot>,
+    first: u64,
+    bytes: u64,
+    unacked: usize,
+    lost: usize,
+    transactions: VecDeque<Transaction>,
+    /// How many transactions have left the front; names a transaction while others leave.
+    left: u64,
+    end_lsn: Lsn,
+    last_commit: Option<LastCommit>,
+    last_event_lsn: Lsn,
+    cursor: Cursor,
+    /// Number of the transaction in the queue that the server has to send next, while it repeats.
+    repeat: u64,
+    /// What the recorded last commit is compared with: until the first transaction past it.
+    verify: Option<Verify>,
+}
+
+/// How much may be in flight before reading pauses.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub events: usize,
+    pub bytes: u64,
+}
+
+/// The durable prefix.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Durable {
+    /// Everything that ends at or before this position is durable.
+    pub end_lsn: Lsn,
+    /// The leading durable changes of the transaction after it.
+    pub partial: Option<Partial>,
+    pub last_commit: Option<LastCommit>,
+    /// The newest commit LSN behind which an event is durable.
+    pub last_event_lsn: Lsn,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct Partial {
+    pub commit_lsn: Lsn,
+    /// How many leading changes, by ordinal, are durable. Never 0.
+    pub changes: u32,
+}
+
+/// The last transaction before a position.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct LastCommit {
+    pub commit_lsn: Lsn,
+    pub xid: u32,
+    /// Microseconds since 2000-01-01.
+    pub time_us: i64,
+}
+
+/// What to do with the change that was read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It is durable, or in flight.
+    Skip,
+    /// Its producer died before the ack: hand it out again.
+    Resend(Token, Identity),
+    New(Identity),
+}
+
+/// The server does not repeat what it sent before: its history is another one.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Divergence {
+    #[error(
+        "transaction {found} at {at} ends at {end}, past the position {position} that should lie behind it"
+    )]
+    Straddles { at: Lsn, found: Xid, end: Lsn, position: Lsn },
+    #[error("transaction at {at} was {expected} and is now {found}")]
+    OtherTransaction { at: Lsn, expected: Xid, found: Xid },
+    #[error(
+        "the last transaction before {position} is {found} at {at}; it was {expected} at {recorded}"
+    )]
+    OtherLastCommit { position: Lsn, at: Lsn, found: Xid, recorded: Lsn, expected: Xid },
+    #[error("transaction at {missing} was not sent again; the server went on with {found}")]
+    NotRepeated { missing: Lsn, found: Lsn },
+}
+
+/// A frame that cannot come at this place in the stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum OutOfPlace {
+    #[error("a transaction begins inside another")]
+    BeginInside,
+    #[error("a change or commit outside a transaction")]
+    Outside,
+    #[error("the commit does not belong to the open transaction")]
+    ForeignCommit,
+    #[error("a transaction ends at or before its commit record")]
+    EndsTooEarly,
+    #[error("more than 2^32 changes in one transaction")]
+    TooManyChanges,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WindowError {
+    #[error(transparent)]
+    Divergence(#[from] Divergence),
+    #[error(transparent)]
+    OutOfPlace(#[from] OutOfPlace),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Verify {
+    recorded: LastCommit,
+    skipped: Option<(Lsn, Xid)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    ordinal: u32,
+    bytes: u32,
+    lane: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    InFlight,
+    Acked,
+    Lost,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    commit_lsn: Lsn,
+    /// `None` when it is known from a progress record only.
+    xid: Option<Xid>,
+    /// How many leading changes have been dealt with: handed out, or nothing to hand out.
+    changes: u32,
+    end_token: u64,
+    has_events: bool,
+    /// Set when the Commit was read. Later transactions without records move it on.
+    end: Option<(Lsn, LastCommit)>,
+}
+
+/// Where in the stream of the present session we are.
+#[derive(Clone, Copy, Debug, Default)]
+enum Cursor {
+    #[default]
+    Between,
+    /// Inside a transaction that was dealt with before and left no trace in the queue.
+    Skipping(Begin),
+    Inside {
+        begin: Begin,
+        number: u64,
+        ordinal: u32,
+    },
+}
+
+impl Window {
+    /// An empty window at a recorded position.
+    pub fn new(limits: Limits, durable: Durable) -> Self {
+        let mut transactions = VecDeque::new();
+        if let Some(partial) = durable.partial {
+            transactions.push_back(Transaction {
+                commit_lsn: partial.commit_lsn,
+                xid: None,
+                changes: partial.changes,
+                end_token: 0,
+                has_events: true,
+                end: None,
+            });
+        }
+        Self {
+            limits,
+            slots: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            unacked: 0,
+            lost: 0,
+            transactions,
+            left: 0,
+            end_lsn: durable.end_lsn,
+            last_commit: durable.last_commit,
+            last_event_lsn: durable.last_event_lsn,
+            cursor: Cursor::Between,
+            repeat: 0,
+            verify: durable.last_commit.map(|recorded| Verify { recorded, skipped: None }),
+        }
+    }
+
+    /// A new stream: the server starts again at the slot's confirmed position.
+    pub fn restart(&mut self) {
+        self.cursor = Cursor::Between;
+        self.repeat = self.left;
+    }
+
+    pub fn durable(&self) -> Durable {
+        Durable {
+            end_lsn: self.end_lsn,
+            partial: self.partial(),
+            last_commit: self.last_commit,
+            last_event_lsn: self.last_event_lsn,
+        }
+    }
+
+    /// Everything that ends at or before this position is durable.
+    pub fn end_lsn(&self) -> Lsn {
+        self.end_lsn
+    }
+
+    /// The next token: how many records were ever handed out.
+    pub fn handed_out(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// How many leading records are durable.
+    pub fn durable_records(&self) -> u64 {
+        self.first
+    }
+
+    /// Records whose report is still to come.
+    pub fn unacked(&self) -> usize {
+        self.unacked
+    }
+
+    pub fn unacked_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Records to be handed out again.
+    pub fn lost(&self) -> usize {
+        self.lost
+    }
+
+    /// Room for at least one record more. A record larger than the limit passes alone.
+    pub fn has_room(&self) -> bool {
+        self.slots.len() < self.limits.events && self.bytes < self.limits.bytes
+    }
+
+    /// Nothing read is waiting for anything: not inside a transaction, all of the queue durable.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.cursor, Cursor::Between) && self.transactions.is_empty()
+    }
+
+    /// The transaction that the stream is inside, if any.
+    pub fn open_transaction(&self) -> Option<Begin> {
+        match self.cursor {
+            Cursor::Between => None,
+            Cursor::Skipping(begin) | Cursor::Inside { begin, .. } => Some(begin),
+        }
+    }
+
+    /// The highest commit LSN of which a record was handed out or is durable.
+    pub fn last_handed_out(&self) -> Lsn {
+        let queued = self.transactions.iter().rev().find(|it| it.has_events);
+        queued.map_or(self.last_event_lsn, |it| it.commit_lsn)
+    }
+
+    /// When the oldest transaction that is not durable was committed.
+    pub fn oldest_commit_time(&self) -> Option<PgTimestamp> {
+        match (self.transactions.front(), self.cursor) {
+            (Some(Transaction { end: Some((_, last)), .. }), _) => {
+                Some(PgTimestamp::from_micros(last.time_us))
+            }
+            (Some(_), Cursor::Inside { begin, .. }) => Some(begin.commit_time),
+            _ => None,
+        }
+    }
+
+    pub fn begin(&mut self, begin: Begin) -> Result<(), WindowError> {
+        if !matches!(self.cursor, Cursor::Between) {
+            return Err(OutOfPlace::BeginInside.into());
+        }
+        let at = begin.final_lsn;
+        if at < self.end_lsn {
+            self.cursor = Cursor::Skipping(begin);
+            return Ok(());
+        }
+        self.verify_last_skipped()?;
+        let index = self.transactions.partition_point(|it| it.commit_lsn < at);
+        let known = self.transactions.get(index).is_some_and(|it| it.commit_lsn == at);
+        if !known && self.is_behind_read(at) {
+            self.cursor = Cursor::Skipping(begin);
+            return Ok(());
+        }
+        let number = self.left + index as u64;
+        let awaited = self.repeat.max(self.left);
+        if number > awaited || (!known && index < self.transactions.len()) {
+            let missing = self.transaction(awaited).commit_lsn;
+            return Err(Divergence::NotRepeated { missing, found: at }.into());
+        }
+        if known {
+            self.recognise(index, begin)?;
+        } else {
+            self.open(begin);
+        }
+        self.repeat = number + 1;
+        self.cursor = Cursor::Inside { begin, number, ordinal: 0 };
+        Ok(())
+    }
+
+    /// What to do with the change that was just read. It counts once [`Self::pass`] or
+    /// [`Self::hand_out`] was called for it; until then asking again gives the same answer.
+    pub fn change(&self) -> Result<Change, OutOfPlace> {
+        let (commit_lsn, number, ordinal) = match self.cursor {
+            Cursor::Between => return Err(OutOfPlace::Outside),
+            Cursor::Skipping(_) => return Ok(Change::Skip),
+            Cursor::Inside { begin, number, ordinal } => (begin.final_lsn, number, ordinal),
+        };
+        let identity = Identity { commit_lsn, ordinal };
+        if ordinal >= self.transaction(number).changes {
+            return Ok(Change::New(identity));
+        }
+        if self.lost == 0 {
+            return Ok(Change::Skip);
+        }
+        Ok(match self.slot_of(number, ordinal) {
+            Some(index) if self.slots[index].state == State::Lost => {
+                Change::Resend(Token(self.first + index as u64), identity)
+            }
+            _ => Change::Skip,
+        })
+    }
+
+    /// The change needs no record, or needs none again.
+    pub fn pass(&mut self) -> Result<(), OutOfPlace> {
+        if let Cursor::Inside { number, ordinal, .. } = &mut self.cursor {
+            let next = ordinal.checked_add(1).ok_or(OutOfPlace::TooManyChanges)?;
+            *ordinal = next;
+            let transaction = &mut self.transactions[(*number - self.left) as usize];
+            transaction.changes = transaction.changes.max(next);
+        }
+        Ok(())
+    }
+
+    /// The change becomes a record on `lane`. Only after [`Change::New`].
+    pub fn hand_out(&mut self, bytes: u32, lane: u32) -> Result<Token, OutOfPlace> {
+        let Cursor::Inside { number, ordinal, .. } = self.cursor else {
+            return Err(OutOfPlace::Outside);
+        };
+        let token = self.handed_out();
+        self.slots.push_back(Slot { ordinal, bytes, lane, state: State::InFlight });
+        self.unacked += 1;
+        self.bytes += u64::from(bytes);
+        let index = (number - self.left) as usize;
+        let transaction = &mut self.transactions[index];
+        transaction.end_token = token + 1;
+        transaction.has_events = true;
+        self.pass()?;
+        Ok(Token(token))
+    }
+
+    /// The change is handed out again under its old token. Only after [`Change::Resend`].
+    pub fn hand_out_again(&mut self, token: Token, lane: u32) -> Result<(), OutOfPlace> {
+        let slot = self.slot_mut(token);
+        assert_eq!(slot.state, State::Lost, "only a lost record is handed out again");
+        slot.state = State::InFlight;
+        slot.lane = lane;
+        let bytes = u64::from(slot.bytes);
+        self.bytes += bytes;
+        self.unacked += 1;
+        self.lost -= 1;
+        self.pass()
+    }
+
+    pub fn commit(&mut self, commit: Commit) -> Result<(), WindowError> {
+        if commit.end_lsn <= commit.commit_lsn {
+            return Err(OutOfPlace::EndsTooEarly.into());
+        }
+        match std::mem::take(&mut self.cursor) {
+            Cursor::Between => return Err(OutOfPlace::Outside.into()),
+            Cursor::Skipping(begin) => self.skipped(begin, commit)?,
+            Cursor::Inside { begin, number, .. } => {
+                if begin.final_lsn != commit.commit_lsn {
+                    return Err(OutOfPlace::ForeignCommit.into());
+                }
+                self.close(begin, number, commit.end_lsn);
+            }
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// The record is durable. Gives the lane it went to.
+    pub fn ack(&mut self, token: Token) -> u32 {
+        let slot = self.slot_mut(token);
+        assert_eq!(slot.state, State::InFlight, "one report for each record handed out");
+        slot.state = State::Acked;
+        let (bytes, lane) = (u64::from(slot.bytes), slot.lane);
+        self.bytes -= bytes;
+        self.unacked -= 1;
+        if token.0 == self.first {
+            while self.slots.front().is_some_and(|slot| slot.state == State::Acked) {
+                self.slots.pop_front();
+                self.first += 1;
+            }
+            self.settle();
+        }
+        lane
+    }
+
+    /// The producer died before the record was acknowledged. Gives the lane it went to.
+    pub fn lose(&mut self, token: Token) -> u32 {
+        let slot = self.slot_mut(token);
+        assert_eq!(slot.state, State::InFlight, "one report for each record handed out");
+        slot.state = State::Lost;
+        let (bytes, lane) = (u64::from(slot.bytes), slot.lane);
+        self.bytes -= bytes;
+        self.unacked -= 1;
+        self.lost += 1;
+        lane
+    }
+
+    /// The server has sent all that was committed up to `wal_end`. Moves the position only when
+    /// nothing is open: a keepalive inside a transaction says nothing about that transaction.
+    pub fn advance_idle(&mut self, wal_end: Lsn) {
+        if self.is_idle() && wal_end > self.end_lsn {
+            self.end_lsn = wal_end;
+        }
+    }
+
+    fn recognise(&mut self, index: usize, begin: Begin) -> Result<(), Divergence> {
+        let (at, found) = (begin.final_lsn, begin.xid);
+        let expected = *self.transactions[index].xid.get_or_insert(found);
+        if expected == found {
+            return Ok(());
+        }
+        Err(Divergence::OtherTransaction { at, expected, found })
+    }
+
+    fn open(&mut self, begin: Begin) {
+        self.transactions.push_back(Transaction {
+            commit_lsn: begin.final_lsn,
+            xid: Some(begin.xid),
+            changes: 0,
+            end_token: self.handed_out(),
+            has_events: false,
+            end: None,
+        });
+    }
+
+    /// Behind the last transaction of the queue whose Commit was read: such a transaction had no
+    /// records and was merged into its predecessor.
+    fn is_behind_read(&self, at: Lsn) -> bool {
+        let read = self.transactions.iter().rev().find_map(|it| it.end);
+        read.is_some_and(|(end, _)| at < end)
+    }
+
+    fn transaction(&self, number: u64) -> &Transaction {
+        &self.transactions[(number - self.left) as usize]
+    }
+
+    /// The slot of a change of the transaction, unless it is durable or never had one.
+    fn slot_of(&self, number: u64, ordinal: u32) -> Option<usize> {
+        let index = (number - self.left) as usize;
+        let start = match index.checked_sub(1) {
+            Some(previous) => self.transactions[previous].end_token.saturating_sub(self.first),
+            None => 0,
+        };
+        let end = self.transactions[index].end_token.saturating_sub(self.first);
+        let (mut low, mut high) = (start as usize, end as usize);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.slots[middle].ordinal.cmp(&ordinal) {
+                Ordering::Equal => return Some(middle),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
+    }
+
+    fn slot_mut(&mut self, token: Token) -> &mut Slot {
+        let index = token.0.checked_sub(self.first).expect("a report for a record already settled");
+        &mut self.slots[index as usize]
+    }
+
+    /// How far into the first transaction of the queue everything is durable.
+    fn partial(&self) -> Option<Partial> {
+        let front = self.transactions.front()?;
+        let changes = match self.slots.front() {
+            Some(slot) if self.first < front.end_token => slot.ordinal,
+            _ => front.changes,
+        };
+        (changes > 0).then_some(Partial { commit_lsn: front.commit_lsn, changes })
+    }
+
+    fn skipped(&mut self, begin: Begin, commit: Commit) -> Result<(), WindowError> {
+        let (at, found) = (begin.final_lsn, begin.xid);
+        if at != commit.commit_lsn {
+            return Err(OutOfPlace::ForeignCommit.into());
+        }
+        if at < self.end_lsn && commit.end_lsn > self.end_lsn {
+            let (end, position) = (commit.end_lsn, self.end_lsn);
+            return Err(Divergence::Straddles { at, found, end, position }.into());
+        }
+        if let Some(verify) = &mut self.verify {
+            verify.skipped = Some((at, found));
+        }
+        Ok(())
+    }
+
+    fn verify_last_skipped(&mut self) -> Result<(), Divergence> {
+        let Some(Verify { recorded, skipped: Some((at, found)) }) = self.verify.take() else {
+            return Ok(());
+        };
+        let (expected, recorded) = (Xid(recorded.xid), recorded.commit_lsn);
+        if (at, found) == (recorded, expected) {
+            return Ok(());
+        }
+        let position = self.end_lsn;
+        Err(Divergence::OtherLastCommit { position, at, found, recorded, expected })
+    }
+
+    fn close(&mut self, begin: Begin, number: u64, end_lsn: Lsn) {
+        let last = LastCommit {
+            commit_lsn: begin.final_lsn,
+            xid: begin.xid.0,
+            time_us: begin.commit_time.as_micros(),
+        };
+        let index = (number - self.left) as usize;
+        let transaction = &mut self.transactions[index];
+        if transaction.end.is_some() {
+            return;
+        }
+        transaction.end = Some((end_lsn, last));
+        if transaction.has_events {
+            return;
+        }
+        if let Some(previous) = index.checked_sub(1) {
+            self.transactions[previous].end = Some((end_lsn, last));
+            self.transactions.truncate(index);
+        }
+    }
+
+    /// Moves the position over what has become durable at the front of the queue.
+    fn settle(&mut self) {
+        while let Some(front) = self.transactions.front() {
+            let Some((end_lsn, last)) = front.end else { break };
+            if front.end_token > self.first {
+                break;
+            }
+            if front.has_events {
+                self.last_event_lsn = front.commit_lsn;
+            }
+            debug_assert!(end_lsn > self.end_lsn, "positions rise");
+            self.end_lsn = end_lsn;
+            self.last_commit = Some(last);
+            if let Cursor::Inside { begin, number, .. } = self.cursor
+                && number == self.left
+            {
+                self.cursor = Cursor::Skipping(begin);
+            }
+            self.transactions.pop_front();
+            self.left += 1;
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Writing to the progress topic: one record at a time, and only while nobody else does.
+//!
+//! In at-least-once mode nothing fences a former owner that was frozen and woke up. But the topic
+//! has one partition, so if the offset of an acked record is not the one after our last, somebody
+//! else has written in between.
+
+use std::collections::VecDeque;
+
+use crate::progress::{Progress, progress_key, topic_key, topic_value};
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    queue: VecDeque<Entry>,
+    in_flight: Option<Entry>,
+    /// The offset that the next acked record must have; `None` until it is known.
+    next_offset: Option<i64>,
+    /// How many records of ours may stand before it: lost with a producer, perhaps written.
+    perhaps_written: i64,
+}
+
+/// A record of the progress topic.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// Takes the topic over. Position as it was.
+    Claim(Box<Progress>),
+    Position(Box<Position>),
+    Topic { name: String, partitions: u32 },
+    /// An older acquisition's record does not count any more.
+    Forget { acquisition: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub struct Position {
+    pub progress: Progress,
+    /// How many records were durable when the position was taken.
+    pub durable_records: u64,
+}
+
+/// Somebody else has written to the progress topic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("progress record got offset {found}, expected {expected}: another relay has written")]
+pub struct ForeignWriter {
+    pub expected: i64,
+    pub found: i64,
+}
+
+impl Ledger {
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.queue.is_empty()
+    }
+
+    /// A record was handed to the sink and its report is still to come.
+    pub fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    pub fn push(&mut self, entry: Entry) {
+        self.queue.push_back(entry);
+    }
+
+    /// A new owner's claim: nothing that was queued before counts any more. What is in flight
+    /// still gets its report.
+    pub fn claim(&mut self, progress: Progress) {
+        self.queue.clear();
+        self.next_offset = None;
+        self.perhaps_written = 0;
+        self.push(Entry::Claim(Box::new(progress)));
+    }
+
+    /// From here on every offset is checked.
+    pub fn owned_from(&mut self, next_offset: i64) {
+        self.next_offset = Some(next_offset);
+        self.perhaps_written = 0;
+    }
+
+    /// The next record to hand over, as key and value.
+    pub fn take(&mut self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let entry = self.queue.pop_front()?;
+        let record = entry.encode();
+        self.in_flight = Some(entry);
+        Some(record)
+    }
+
+    /// The record in flight is durable at `offset`, where the broker said so.
+    pub fn acked(&mut self, offset: Option<i64>) -> Result<Option<Entry>, ForeignWriter> {
+        let entry = self.in_flight.take();
+        let Some(expected) = self.next_offset else { return Ok(entry) };
+        let Some(found) = offset else {
+            self.next_offset = Some(expected + 1);
+            return Ok(entry);
+        };
+        if found < expected || found > expected + self.perhaps_written {
+            return Err(ForeignWriter { expected, found });
+        }
+        self.owned_from(found + 1);
+        Ok(entry)
+    }
+
+    /// The record in flight was lost with its producer: it goes first with the next one.
+    pub fn lost(&mut self) {
+        if let Some(entry) = self.in_flight.take() {
+            self.queue.push_front(entry);
+            self.perhaps_written += 1;
+        }
+    }
+}
+
+impl Entry {
+    fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
+        match self {
+            Self::Claim(progress) => (progress.key(), Some(progress.value())),
+            Self::Position(position) => {
+                (position.progress.key(), Some(position.progress.value()))
+            }
+            Self::Topic { name, partitions } => (topic_key(name), Some(topic_value(*partitions))),
+            Self::Forget { acquisition } => (progress_key(*acquisition), None),
+        }
+    }
+}
