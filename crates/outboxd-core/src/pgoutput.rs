@@ -2,13 +2,16 @@
 //! format (PostgreSQL documentation, "Logical Replication Message Formats").
 //!
 //! Decoding copies nothing: every message borrows from the frame. Every short, unknown or leftover
-//! byte is an error, because the bytes come from a network.
+//! byte is an error, because the bytes come from a network. What a message means, and whether its
+//! relation is one of ours, is not decided here.
 
 mod decode;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod samples;
 mod tuple;

@@ -62,6 +62,7 @@ impl<'a> Cell<'a> {
 }
 
 /// The cells of a [`Tuple`], in column order.
+#[derive(Clone, Debug)]
 pub struct Cells<'a> {
     left: u16,
     input: Input<'a>,

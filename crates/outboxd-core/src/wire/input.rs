@@ -24,6 +24,7 @@ pub enum DecodeError {
 }
 
 /// The bytes that are still to be read. Always a suffix of what it was made from.
+#[derive(Clone, Debug)]
 pub(crate) struct Input<'a> {
     rest: &'a [u8],
 }
