@@ -6,6 +6,8 @@
 //! [`progress`] says what is durable, and [`relay`] is the state machine that drives them.
 //! [`gate`] decides at the start of a session whether it is safe to go on.
 
+#[cfg(any(test, feature = "encode"))]
+pub mod encode;
 pub mod event;
 pub mod gate;
 pub mod ledger;

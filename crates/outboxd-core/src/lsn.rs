@@ -83,4 +83,49 @@ mod tests {
             assert!(text.parse::<Lsn>().is_err(), "{text:?}");
         }
     }
+
+    #[test]
+    fn reaches_from_zero_to_the_last_position() {
+        let last = Lsn::new(u64::MAX);
+        assert_eq!(last.to_string(), "FFFFFFFF/FFFFFFFF");
+        assert_eq!("ffffffff/FFFFFFFF".parse(), Ok(last));
+        assert_eq!(Lsn::new(0x1_0000_0000).to_string(), "1/0");
+        assert_eq!(Lsn::new(0xFFFF_FFFF).to_string(), "0/FFFFFFFF");
+        assert!(Lsn::new(0xFFFF_FFFF) < Lsn::new(0x1_0000_0000));
+    }
+
+    #[test]
+    fn distance_never_wraps() {
+        let last = Lsn::new(u64::MAX);
+        assert_eq!(last.bytes_since(Lsn::ZERO), u64::MAX);
+        assert_eq!(Lsn::ZERO.bytes_since(last), 0);
+        assert_eq!(last.bytes_since(last), 0);
+        assert_eq!(last.bytes_since(Lsn::new(u64::MAX - 1)), 1);
+    }
+
+    #[test]
+    fn a_refusal_quotes_the_text() {
+        let error = "123456789/0".parse::<Lsn>().expect_err("nine digits");
+        assert_eq!(error.to_string(), "not a log sequence number: \"123456789/0\"");
+        assert!(serde_json::from_str::<Lsn>("\"0-0\"").is_err());
+        assert!(serde_json::from_str::<Lsn>("7").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn text_and_json_keep_every_position(raw: u64) {
+            let lsn = Lsn::new(raw);
+            proptest::prop_assert_eq!(lsn.to_string().parse(), Ok(lsn));
+            let json = serde_json::to_string(&lsn).expect("an LSN is a JSON string");
+            proptest::prop_assert_eq!(&json, &format!("\"{lsn}\""));
+            proptest::prop_assert_eq!(serde_json::from_str::<Lsn>(&json).ok(), Some(lsn));
+        }
+
+        #[test]
+        fn any_text_is_parsed_or_refused(text in ".{0,20}|[0-9a-fA-F]{0,9}/[0-9a-fA-F]{0,9}") {
+            if let Ok(lsn) = text.parse::<Lsn>() {
+                proptest::prop_assert_eq!(lsn.to_string().parse(), Ok(lsn));
+            }
+        }
+    }
 }

@@ -2,12 +2,26 @@
 //! format (PostgreSQL documentation, "Logical Replication Message Formats").
 //!
 //! Decoding copies nothing: every message borrows from the frame. Every short, unknown or leftover
-//! byte is an error, because the bytes come from a network.
+//! byte is an error, because the bytes come from a network. What a message means, and whether its
+//! relation is one of ours, is not decided here.
+
+mod decode;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod samples;
+mod tuple;
 
 use std::fmt;
 
 use crate::lsn::Lsn;
 use crate::time::PgTimestamp;
+
+pub use tuple::{Cell, Cells, Tuple};
 
 /// A transaction id.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -122,20 +136,4 @@ pub struct LogicalMessage<'a> {
     pub lsn: Lsn,
     pub prefix: &'a str,
     pub content: &'a [u8],
-}
-
-/// A row, checked when it was decoded; [`Tuple::cells`] walks it again without failing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Tuple<'a> {
-    columns: u16,
-    body: &'a [u8],
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Cell<'a> {
-    Null,
-    /// A TOASTed value that an update did not touch.
-    Unchanged,
-    Text(&'a [u8]),
-    Binary(&'a [u8]),
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct PgTimestamp(i64);
 
 impl PgTimestamp {
-    /// Seconds from the Unix epoch to the Postgres epoch.
+    /// Milliseconds from the Unix epoch to the Postgres epoch.
     const EPOCH_OFFSET_MS: i64 = 946_684_800_000;
 
     pub const fn from_micros(micros: i64) -> Self {
@@ -76,5 +76,45 @@ mod tests {
         assert_eq!(PgTimestamp::from_micros(0).unix_millis(), 946_684_800_000);
         assert_eq!(PgTimestamp::from_unix_millis(946_684_800_001).as_micros(), 1000);
         assert_eq!(PgTimestamp::from_micros(-1).unix_millis(), 946_684_799_999);
+        assert_eq!(PgTimestamp::from_unix_millis(0).as_micros(), -946_684_800_000_000);
+    }
+
+    #[test]
+    fn every_timestamp_has_milliseconds() {
+        let latest = PgTimestamp::from_micros(i64::MAX).unix_millis();
+        assert_eq!(latest, 9_224_318_721_654_775);
+        let earliest = PgTimestamp::from_micros(i64::MIN).unix_millis();
+        assert_eq!(earliest, -9_222_425_352_054_776);
+    }
+
+    #[test]
+    fn milliseconds_out_of_range_become_the_nearest_timestamp() {
+        assert_eq!(PgTimestamp::from_unix_millis(i64::MAX).as_micros(), i64::MAX);
+        assert_eq!(PgTimestamp::from_unix_millis(i64::MIN).as_micros(), i64::MIN);
+    }
+
+    #[test]
+    fn ticks_measure_forward_and_stop_at_their_ends() {
+        let start = Tick::new(Duration::from_millis(1500));
+        let later = start + Duration::from_millis(250);
+        assert_eq!(later.since(start), Duration::from_millis(250));
+        assert_eq!(start.since(later), Duration::ZERO);
+        assert_eq!(later.to_string(), "1.750s");
+        let last = Tick::new(Duration::MAX);
+        assert_eq!(last + Duration::from_nanos(1), last);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn milliseconds_round_down_and_keep_the_order(micros: i64, other: i64) {
+            let timestamp = PgTimestamp::from_micros(micros);
+            let other = PgTimestamp::from_micros(other);
+            let millis = timestamp.unix_millis();
+            let lost = i128::from(micros) - i128::from(millis - PgTimestamp::EPOCH_OFFSET_MS) * 1000;
+            proptest::prop_assert!((0..1000).contains(&lost), "{lost}");
+            if timestamp <= other {
+                proptest::prop_assert!(millis <= other.unix_millis());
+            }
+        }
     }
 }
