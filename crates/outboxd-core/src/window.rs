@@ -87,6 +87,13 @@ pub enum Change {
     New(Identity),
 }
 
+/// A record that has become durable: where it went, and its size.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Acked {
+    pub lane: u32,
+    pub bytes: u32,
+}
+
 /// The server does not repeat what it sent before: its history is another one.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Divergence {
@@ -400,13 +407,13 @@ impl Window {
         Ok(())
     }
 
-    /// The record is durable. Gives the lane it went to.
-    pub fn ack(&mut self, token: Token) -> u32 {
+    /// The record is durable.
+    pub fn ack(&mut self, token: Token) -> Acked {
         let slot = self.slot_mut(token);
         assert_eq!(slot.state, State::InFlight, "one report for each record handed out");
         slot.state = State::Acked;
-        let (bytes, lane) = (u64::from(slot.bytes), slot.lane);
-        self.bytes -= bytes;
+        let Slot { bytes, lane, .. } = *slot;
+        self.bytes -= u64::from(bytes);
         self.unacked -= 1;
         if token.0 == self.first {
             while self.slots.front().is_some_and(|slot| slot.state == State::Acked) {
@@ -415,7 +422,7 @@ impl Window {
             }
             self.settle();
         }
-        lane
+        Acked { lane, bytes }
     }
 
     /// The producer died before the record was acknowledged. Gives the lane it went to.

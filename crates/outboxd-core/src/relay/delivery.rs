@@ -1,0 +1,129 @@
+//! What Kafka says: acks, refusals, the death of a producer, topics.
+
+use super::stream::After;
+use super::{CloseReason, Note, Output, Producer, Relay};
+use crate::ledger::Entry;
+use crate::record::Token;
+use crate::stop::{Code, RecordError, Stop};
+use crate::time::Now;
+use crate::topic::{TopicError, TopicInfo};
+use crate::topics::Learned;
+
+impl Relay {
+    /// The record is durable. Cheap: call [`Self::handle_reports_end`] after a batch of reports.
+    pub fn handle_ack(&mut self, now: Now, token: Token) {
+        let acked = self.window.ack(token);
+        let topic = self.topics.acked(acked.lane, now.tick);
+        self.stats.acked(token, topic, acked.bytes, now);
+    }
+
+    /// The record was given up, by no fault of its own: its producer died.
+    pub fn handle_lost(&mut self, token: Token, error: &str) {
+        self.producer_failed(error);
+        let lane = self.window.lose(token);
+        self.topics.lost(lane);
+        self.stats.lost(token);
+    }
+
+    /// Kafka will not take this record, ever.
+    pub fn handle_refused(&mut self, now: Now, token: Token, error: RecordError) {
+        let message = error.message.clone();
+        self.handle_lost(token, &message);
+        self.refuse(now, error);
+    }
+
+    /// The producer is dead; reports of what it still holds follow.
+    pub fn handle_producer_failed(&mut self, now: Now, error: &str) {
+        self.producer_failed(error);
+        self.handle_reports_end(now);
+    }
+
+    /// A batch of reports was handled.
+    pub fn handle_reports_end(&mut self, now: Now) {
+        self.observe(now);
+        self.clock.awaiting_since = None;
+        self.drive(now);
+    }
+
+    pub fn handle_progress_acked(&mut self, now: Now, offset: Option<i64>) {
+        self.observe(now);
+        match self.ledger.acked(offset) {
+            Ok(Some(Entry::Claim(_))) => self.claim_acked(offset),
+            Ok(Some(Entry::Position(position))) => {
+                self.confirmed = self.confirmed.max(position.progress.end_lsn);
+                self.recorded_records = self.recorded_records.max(position.durable_records);
+                self.send_status(now, false);
+                self.first_position_acked(now);
+            }
+            Ok(_) => {}
+            Err(foreign) => {
+                self.owner = None;
+                self.close(CloseReason::ForeignWriter(foreign));
+            }
+        }
+        self.handle_reports_end(now);
+    }
+
+    /// The progress record went down with its producer, or was refused.
+    pub fn handle_progress_lost(&mut self, now: Now, error: &str) {
+        self.producer_failed(error);
+        self.ledger.lost();
+        self.handle_reports_end(now);
+    }
+
+    pub fn handle_topic(&mut self, now: Now, topic: &str, answer: Result<TopicInfo, TopicError>) {
+        self.observe(now);
+        if !matches!(answer, Err(TopicError::Transport(_))) {
+            self.clock.awaiting_since = None;
+        }
+        let error = answer.as_ref().err().cloned();
+        match self.topics.learn(now.tick, topic, answer) {
+            Learned::New { partitions } => {
+                self.ledger.push(Entry::Topic { name: topic.to_owned(), partitions });
+            }
+            Learned::Known => {}
+            Learned::Unavailable => {
+                let error = error.unwrap_or(TopicError::Unknown);
+                self.note(Note::TopicUnavailable { topic: topic.to_owned(), error });
+            }
+            Learned::PartitionsChanged { recorded, found } => {
+                self.handle_stop(now, partitions_changed(topic, recorded, found));
+            }
+        }
+        self.drive(now);
+    }
+
+    /// When all reports of a failed producer are in: a new one, and a new stream for what was lost.
+    pub(super) fn drive_producer(&mut self, now: Now) {
+        let settled = self.window.unacked() == 0 && !self.ledger.is_in_flight();
+        if self.producer == Producer::Alive || !settled {
+            return;
+        }
+        self.producer = Producer::Alive;
+        self.topics.producer_replaced();
+        self.output(Output::ReplaceProducer);
+        self.note(Note::ProducerReplaced { lost: self.window.lost() });
+        if self.is_streaming() && self.window.lost() > 0 && self.drain.is_none() {
+            self.end_stream(now, After::Restart);
+        }
+    }
+
+    fn producer_failed(&mut self, error: &str) {
+        if self.producer == Producer::Alive {
+            self.producer = Producer::Failed;
+            self.note(Note::ProducerFailed { error: error.to_owned() });
+        }
+    }
+}
+
+fn partitions_changed(topic: &str, recorded: u32, found: u32) -> Stop {
+    Stop::new(Code::PartitionsChanged, format!("topic {topic:?} has another number of partitions"))
+        .detail(format!(
+            "events were placed over {recorded} partitions, now there are {found}: keys would move \
+             and their order would be lost"
+        ))
+        .hint(
+            "let consumers read what is there, then delete the record of this topic from the \
+             progress topic and start again",
+        )
+}

@@ -1,0 +1,277 @@
+//! The relay's state machine: what the server, Kafka, the clock and the operator say goes in, what
+//! is to be done comes out.
+//!
+//! The shell feeds one input at a time by a `handle_*` method and then drains
+//! [`Relay::poll_output`]. Nothing here waits, connects or looks at a clock.
+//!
+//! A session goes through these steps, each entered by an input:
+//!
+//! ```text
+//! Closed ─opened─▶ Settling ─▶ Claiming ─acked─▶ Rereading ─▶ (CreatingSlot ─▶) Recording ─▶ Streaming
+//!   ▲                                                                                         │  ▲
+//!   └───────────────────────────── closed, from anywhere ◀──────────── Ending ◀───────────────┘  │
+//!                                                                        └──▶ Released ──────────┘
+//! ```
+//!
+//! The window, the producer's state and what is known of topics outlive sessions.
+
+mod delivery;
+mod drain;
+mod opening;
+mod output;
+mod stats;
+mod stream;
+mod timers;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub use self::opening::Opened;
+pub use self::output::{CloseReason, Note, Output};
+pub use self::stats::{Sample, Stats};
+use self::drain::Drain;
+use self::opening::Opening;
+pub use self::stream::Emit;
+use self::stream::After;
+use crate::gate::Rules;
+use crate::ledger::Ledger;
+use crate::lsn::Lsn;
+use crate::mapping::Mapper;
+use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::time::{Now, Tick};
+use crate::topics::Topics;
+use crate::window::{Durable, Limits, Window};
+
+/// What the relay is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub rules: Rules,
+    pub goal: Goal,
+    pub limits: Limits,
+    /// How many events may be handed to Kafka beyond the last durable progress record: the most
+    /// that a kill can repeat.
+    pub unrecorded_events_max: u64,
+    /// Time between two progress records while events flow.
+    pub progress_interval: Duration,
+    pub wal_sender_timeout: Duration,
+    pub release_after: Duration,
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Goal {
+    /// Until told to stop.
+    Run,
+    /// Until everything that the server had written at the start is durable.
+    Once,
+    /// Until the position is recorded: slot and progress exist, nothing is streamed.
+    SetUp,
+}
+
+#[derive(Debug)]
+pub struct Relay {
+    settings: Settings,
+    mapper: Mapper,
+    window: Window,
+    topics: Topics,
+    ledger: Ledger,
+    session: Session,
+    /// What the progress records of this acquisition have in common; set by the claim.
+    owner: Option<Progress>,
+    producer: Producer,
+    held: Held,
+    drain: Option<Drain>,
+    outputs: VecDeque<Output>,
+    stats: Stats,
+    /// The position that is reported to the server: that of the last durable progress record.
+    confirmed: Lsn,
+    /// The highest position received from the server.
+    received: Lsn,
+    /// How many records were durable at the last durable progress record.
+    recorded_records: u64,
+    /// For [`Goal::Once`].
+    target: Option<Lsn>,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+enum Session {
+    /// None, or being opened by the shell.
+    Closed,
+    Opening(Box<Opening>),
+    Streaming,
+    /// CopyDone was sent; what still arrives is ignored.
+    Ending { since: Tick, after: After },
+    /// The session and its lock are kept, nothing is streamed: Kafka does not answer, and a server
+    /// that wants to shut down must not wait for us.
+    Released { since: Tick },
+    /// Over for good.
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Producer {
+    Alive,
+    /// Its reports are still coming; nothing more is handed to it.
+    Failed,
+}
+
+/// The insert that has to wait for a topic or a lane, as it came from the server.
+#[derive(Debug, Default)]
+struct Held {
+    is_full: bool,
+    body: Vec<u8>,
+}
+
+/// When things happened last.
+#[derive(Debug, Default)]
+struct Clock {
+    input: Tick,
+    /// Since when a report or an answer has been awaited without a break.
+    awaiting_since: Option<Tick>,
+    status: Tick,
+    position: Tick,
+    /// The server asked for a reply: record an idle position soon.
+    idle_advance_wanted: bool,
+}
+
+impl Relay {
+    pub fn new(settings: Settings, mapper: Mapper) -> Self {
+        let window = Window::new(settings.limits, Durable::default());
+        Self {
+            settings,
+            mapper,
+            window,
+            topics: Topics::new(),
+            ledger: Ledger::default(),
+            session: Session::Closed,
+            owner: None,
+            producer: Producer::Alive,
+            held: Held::default(),
+            drain: None,
+            outputs: VecDeque::new(),
+            stats: Stats::default(),
+            confirmed: Lsn::ZERO,
+            received: Lsn::ZERO,
+            recorded_records: 0,
+            target: None,
+            clock: Clock::default(),
+        }
+    }
+
+    /// Asks for the first session.
+    pub fn start(&mut self, now: Now) {
+        self.clock.input = now.tick;
+        self.output(Output::Open);
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether the next frame may be read. Otherwise the socket is left alone: back-pressure.
+    pub fn wants_input(&self) -> bool {
+        matches!(self.session, Session::Ending { .. })
+            || (self.is_streaming() && self.may_hand_out() && !self.held.is_full)
+    }
+
+    pub fn is_streaming(&self) -> bool {
+        matches!(self.session, Session::Streaming)
+    }
+
+    /// The walsender session is open and nothing is streamed on it: it has to be kept alive.
+    pub fn is_released(&self) -> bool {
+        matches!(self.session, Session::Released { .. })
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    pub fn confirmed(&self) -> Lsn {
+        self.confirmed
+    }
+
+    pub fn received(&self) -> Lsn {
+        self.received
+    }
+
+    /// The operator wants it to end: nothing more is read, what is in flight is waited for.
+    pub fn handle_shutdown(&mut self, now: Now) {
+        self.observe(now);
+        self.begin_drain(now, Ok(()));
+        self.drive(now);
+    }
+
+    /// The session is gone, or could not be opened. The shell opens the next one after its
+    /// back-off, when [`Output::Open`] comes out.
+    pub fn handle_closed(&mut self, now: Now) {
+        self.observe(now);
+        if matches!(self.session, Session::Finished) {
+            return;
+        }
+        self.forget_session();
+        if self.drain.is_none() {
+            self.output(Output::Open);
+        }
+        self.drive(now);
+    }
+
+    /// Something no restart would cure was found by the shell.
+    pub fn handle_stop(&mut self, now: Now, stop: Stop) {
+        self.observe(now);
+        self.begin_drain(now, Err(stop));
+        self.drive(now);
+    }
+
+    fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.output(Output::Note(note));
+    }
+
+    fn may_hand_out(&self) -> bool {
+        let unrecorded = self.window.handed_out() - self.recorded_records;
+        self.drain.is_none()
+            && self.producer == Producer::Alive
+            && self.window.has_room()
+            && unrecorded < self.settings.unrecorded_events_max
+    }
+
+    /// Ends the session from our side and starts over.
+    fn close(&mut self, reason: CloseReason) {
+        self.output(Output::CloseSession(reason));
+        self.forget_session();
+        if self.drain.is_none() {
+            self.output(Output::Open);
+        }
+    }
+
+    fn forget_session(&mut self) {
+        self.session = Session::Closed;
+        self.restart_stream_state();
+    }
+
+    /// The server starts again at the confirmed position: with new Relation frames, and with what
+    /// was held, because its change was not dealt with.
+    fn restart_stream_state(&mut self) {
+        self.window.restart();
+        self.mapper.reset();
+        self.held.is_full = false;
+    }
+}

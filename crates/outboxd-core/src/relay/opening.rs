@@ -1,0 +1,223 @@
+//! From an open session to a stream: gate, claim, re-read, gate again, and on a first run the slot.
+
+use super::{CloseReason, Goal, Note, Output, Relay, Session};
+use crate::gate::{self, Next, Observed};
+use crate::ledger::{Entry, Position};
+use crate::lsn::Lsn;
+use crate::progress::{Progress, Recorded};
+use crate::time::Now;
+use crate::window::{Durable, Window};
+
+/// What the shell found when it had the lock.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub recorded: Recorded,
+    pub observed: Observed,
+}
+
+#[derive(Debug)]
+pub(super) struct Opening {
+    phase: Phase,
+    observed: Observed,
+    entry: gate::Entry,
+    /// The window no longer fits the recorded position: somebody else was active meanwhile, or the
+    /// position was lowered.
+    window_is_stale: bool,
+    claim_offset: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// The window is to be replaced, which has to wait for the reports of what it holds.
+    Settling,
+    Claiming,
+    Rereading,
+    CreatingSlot,
+    Recording,
+}
+
+impl Relay {
+    pub fn handle_opened(&mut self, now: Now, opened: Opened) {
+        self.observe(now);
+        let Opened { recorded, observed } = opened;
+        let handed_out = self.window.last_handed_out();
+        let rules = &self.settings.rules;
+        let entry = match gate::decide(recorded.progress.as_ref(), &observed, rules, handed_out) {
+            Ok(entry) => entry,
+            Err(stop) => return self.handle_stop(now, stop),
+        };
+        let mine = self.owner.as_ref().map(|owner| owner.acquisition);
+        let foreign = mine.is_none_or(|mine| entry.progress.acquisition != mine);
+        if let Some(from) = entry.lowered_from {
+            self.note(Note::PositionLowered { from, to: entry.progress.end_lsn });
+        }
+        self.owner = self.owner.take().filter(|_| !foreign);
+        self.session = Session::Opening(Box::new(Opening {
+            phase: Phase::Settling,
+            window_is_stale: foreign || entry.lowered_from.is_some(),
+            observed,
+            entry,
+            claim_offset: None,
+        }));
+        self.drive(now);
+    }
+
+    /// Called whenever something changed: goes on when the reports have come.
+    pub(super) fn drive_opening(&mut self, now: Now) {
+        let Session::Opening(opening) = &self.session else { return };
+        if opening.phase != Phase::Settling || self.drain.is_some() {
+            return;
+        }
+        if opening.window_is_stale && (self.window.unacked() > 0 || self.ledger.is_in_flight()) {
+            return;
+        }
+        self.claim(now);
+    }
+
+    /// The progress topic as it is after our claim.
+    pub fn handle_reread(&mut self, now: Now, recorded: Recorded, high_watermark: i64) {
+        self.observe(now);
+        let Session::Opening(opening) = &self.session else { return };
+        let claimed = opening.entry.progress.acquisition;
+        let alone = opening.claim_offset.is_none_or(|offset| offset + 1 == high_watermark);
+        let newest = recorded.progress.as_ref().map(|progress| progress.acquisition);
+        if !alone || newest != Some(claimed) {
+            self.owner = None;
+            return self.close(CloseReason::ClaimLost);
+        }
+        let handed_out = self.window.last_handed_out();
+        let rules = &self.settings.rules;
+        let observed = &opening.observed;
+        let entry = match gate::decide(recorded.progress.as_ref(), observed, rules, handed_out) {
+            Ok(entry) => entry,
+            Err(stop) => return self.handle_stop(now, stop),
+        };
+        let slot_position = observed.slot.as_ref().and_then(|slot| slot.confirmed);
+        self.own(entry.progress, recorded, high_watermark);
+        match entry.next {
+            Next::Stream => self.begin_stream(now),
+            Next::CreateSlot => {
+                self.enter(Phase::CreatingSlot);
+                self.output(Output::CreateSlot);
+            }
+            Next::RecordSlotPosition => {
+                self.record_first_position(now, slot_position.unwrap_or(Lsn::ZERO));
+            }
+        }
+        self.drive(now);
+    }
+
+    /// The slot was created and starts at `consistent_point`.
+    pub fn handle_slot_created(&mut self, now: Now, consistent_point: Lsn) {
+        self.observe(now);
+        self.record_first_position(now, consistent_point);
+        self.drive(now);
+    }
+
+    pub(super) fn claim_acked(&mut self, offset: Option<i64>) {
+        let Session::Opening(opening) = &mut self.session else { return };
+        opening.claim_offset = offset;
+        opening.phase = Phase::Rereading;
+        self.output(Output::ReadProgress);
+    }
+
+    /// Whether the ack of the present position ends the opening.
+    pub(super) fn first_position_acked(&mut self, now: Now) {
+        let Session::Opening(opening) = &self.session else { return };
+        if opening.phase == Phase::Recording {
+            self.note(Note::SlotRecorded { end_lsn: self.window.end_lsn() });
+            self.begin_stream(now);
+        }
+    }
+
+    /// The progress record for what is durable now.
+    pub(super) fn position(&self, now: Now) -> Option<Position> {
+        let owner = self.owner.as_ref()?;
+        let progress = stamp(owner.clone(), &self.window.durable(), now);
+        Some(Position { progress, durable_records: self.window.durable_records() })
+    }
+
+    fn claim(&mut self, now: Now) {
+        let Session::Opening(opening) = &mut self.session else { return };
+        let progress = &mut opening.entry.progress;
+        let repeats_max = progress.unrecorded_events_max;
+        let durable = match &self.owner {
+            // Ours: what became durable since the last record is known to be.
+            Some(_) => {
+                let durable = self.window.durable();
+                let end_lsn = match opening.entry.lowered_from {
+                    Some(_) => durable.end_lsn.min(progress.end_lsn),
+                    None => durable.end_lsn,
+                };
+                Durable { end_lsn, ..durable }
+            }
+            None => progress.durable(),
+        };
+        progress.acquisition += 1;
+        progress.unrecorded_events_max = self.settings.unrecorded_events_max;
+        *progress = stamp(progress.clone(), &durable, now);
+        opening.phase = Phase::Claiming;
+        let claim = progress.clone();
+        if opening.window_is_stale {
+            self.replace_window(durable);
+        }
+        let Progress { acquisition, end_lsn, partial, .. } = claim;
+        self.ledger.claim(claim);
+        self.note(Note::Claimed { acquisition, end_lsn, partial, repeats_max });
+    }
+
+    fn own(&mut self, progress: Progress, recorded: Recorded, next_offset: i64) {
+        self.confirmed = self.confirmed.max(progress.end_lsn);
+        self.owner = Some(progress);
+        self.ledger.owned_from(next_offset);
+        self.topics.recorded(recorded.topics);
+        for acquisition in recorded.older {
+            self.ledger.push(Entry::Forget { acquisition });
+        }
+    }
+
+    fn record_first_position(&mut self, now: Now, end_lsn: Lsn) {
+        let Some(owner) = &mut self.owner else { return };
+        owner.creating = false;
+        self.replace_window(Durable { end_lsn, ..Durable::default() });
+        if let Some(position) = self.position(now) {
+            self.ledger.push(Entry::Position(Box::new(position)));
+        }
+        self.enter(Phase::Recording);
+    }
+
+    fn replace_window(&mut self, durable: Durable) {
+        self.confirmed = durable.end_lsn.min(self.confirmed);
+        self.recorded_records = 0;
+        self.window = Window::new(self.settings.limits, durable);
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if let Session::Opening(opening) = &mut self.session {
+            opening.phase = phase;
+        }
+    }
+
+    fn begin_stream(&mut self, now: Now) {
+        if let Session::Opening(opening) = &self.session
+            && self.settings.goal == Goal::Once
+        {
+            self.target.get_or_insert(opening.observed.server.flush_lsn);
+        }
+        if self.settings.goal == Goal::SetUp {
+            return self.begin_drain(now, Ok(()));
+        }
+        self.start_stream(now);
+    }
+}
+
+fn stamp(progress: Progress, durable: &Durable, now: Now) -> Progress {
+    Progress {
+        end_lsn: durable.end_lsn,
+        partial: durable.partial,
+        last_commit: durable.last_commit,
+        last_event_lsn: durable.last_event_lsn,
+        written_at_ms: now.unix_ms,
+        ..progress
+    }
+}

@@ -1,0 +1,80 @@
+//! What the relay wants done.
+
+use std::fmt;
+
+use crate::ledger::ForeignWriter;
+use crate::lsn::Lsn;
+use crate::stop::Stop;
+use crate::topic::TopicError;
+use crate::window::Partial;
+use crate::wire::StatusUpdate;
+
+#[derive(Debug)]
+pub enum Output {
+    /// Connect, take the lock, read the progress topic and look at the server. Answered by
+    /// `handle_opened`, or `handle_closed` when it fails.
+    Open,
+    /// Read the progress topic once more: `handle_reread`.
+    ReadProgress,
+    /// Create the slot: `handle_slot_created`.
+    CreateSlot,
+    /// START_REPLICATION at 0/0; frames follow.
+    StartStream,
+    /// CopyDone: `handle_stream_ended` when the server has answered.
+    EndStream,
+    /// Drop the session. No answer.
+    CloseSession(CloseReason),
+    /// Report positions to the server.
+    Status(StatusUpdate),
+    /// Append to the progress topic: `handle_progress_acked` or `handle_progress_lost`.
+    AppendProgress { key: Vec<u8>, value: Option<Vec<u8>> },
+    /// Look a topic up: `handle_topic`.
+    DescribeTopic(String),
+    /// Build a new producer. Every report of the old one has been handled.
+    ReplaceProducer,
+    /// To be logged.
+    Note(Note),
+    /// It is over. Last output.
+    Finished(Result<(), Stop>),
+}
+
+/// Why a session is given up.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CloseReason {
+    /// The bytes of the server make no sense.
+    Protocol(String),
+    /// We were stopped for so long that the server may have given the slot to another relay.
+    Frozen { for_ms: u64 },
+    ForeignWriter(ForeignWriter),
+    /// Another relay claimed the progress topic while we did.
+    ClaimLost,
+    /// No answer to CopyDone.
+    EndUnanswered,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => write!(f, "protocol violation: {error}"),
+            Self::Frozen { for_ms } => write!(f, "the process stood still for {for_ms} ms"),
+            Self::ForeignWriter(writer) => writer.fmt(f),
+            Self::ClaimLost => f.write_str("another relay claimed the progress topic"),
+            Self::EndUnanswered => f.write_str("the server did not answer the end of the stream"),
+        }
+    }
+}
+
+/// What an operator may want to know.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Note {
+    /// `repeats_max`: the most events that the former owner may have published past the position.
+    Claimed { acquisition: u64, end_lsn: Lsn, partial: Option<Partial>, repeats_max: u64 },
+    PositionLowered { from: Lsn, to: Lsn },
+    SlotRecorded { end_lsn: Lsn },
+    Streaming { end_lsn: Lsn },
+    Released,
+    ProducerFailed { error: String },
+    ProducerReplaced { lost: usize },
+    TopicUnavailable { topic: String, error: TopicError },
+    Draining { in_flight: usize },
+}

@@ -1,0 +1,356 @@
+//! Frames of the stream in, at most one record out for each.
+
+use std::fmt;
+
+use super::{CloseReason, Held, Note, Output, Relay, Session, Stats};
+use crate::mapping::{MapError, Mapped, Mapper};
+use crate::pgoutput::{Cell, Commit, Insert, LogicalMessage, Message, Relation, RelationId};
+use crate::record::Record;
+use crate::stop::{Code, RecordError, RecordErrorKind, Stop};
+use crate::time::Now;
+use crate::topics::{self, Admission, Topics};
+use crate::window::{Change, OutOfPlace, Window, WindowError};
+use crate::wire::Frame;
+
+/// Takes a record and hands it to the sink.
+pub type Emit<'e> = &'e mut dyn FnMut(Record<'_>);
+
+/// What happens when the server has answered CopyDone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum After {
+    /// Keep the session, stream nothing until Kafka answers.
+    Release,
+    /// Stream again from the confirmed position, to hand out what was lost.
+    Restart,
+    /// The drain is complete.
+    Finish,
+}
+
+impl Relay {
+    /// The content of one CopyData message. At most one record is emitted, which has to be handed
+    /// to the sink at once.
+    pub fn handle_frame(&mut self, now: Now, frame: &[u8], emit: Emit<'_>) {
+        if !self.is_streaming() || self.observe(now) {
+            return;
+        }
+        match Frame::decode(frame) {
+            Ok(Frame::XLogData { end, body, .. }) => {
+                self.received = self.received.max(end);
+                self.handle_message(now, body, emit);
+            }
+            Ok(Frame::Keepalive { wal_end, reply_requested, .. }) => {
+                self.handle_keepalive(now, wal_end, reply_requested);
+            }
+            Err(error) => self.violated(&error),
+        }
+    }
+
+    /// A CopyData message that was too large to be buffered: its first bytes and its whole length.
+    pub fn handle_skimmed(&mut self, now: Now, head: &[u8], length: usize) {
+        if !self.is_streaming() || self.observe(now) {
+            return;
+        }
+        let body = match Frame::decode(head) {
+            Ok(Frame::XLogData { body, .. }) => body,
+            Ok(Frame::Keepalive { .. }) => return,
+            Err(error) => return self.violated(&error),
+        };
+        match body.first() {
+            Some(b'I') => match Insert::decode_prefix(body) {
+                Ok((relation, cells)) => self.skim_insert(now, relation, &cells, length),
+                Err(error) => self.violated(&error),
+            },
+            // Not one of ours to publish: rows of others, and messages, count but carry nothing.
+            Some(b'M') => self.pass(),
+            Some(b'U' | b'D') => {}
+            _ => self.violated(&"a control message of impossible size"),
+        }
+    }
+
+    /// Tries again what had to wait. To be called after acks and answers, while
+    /// [`Self::is_holding`].
+    pub fn retry_held(&mut self, now: Now, emit: Emit<'_>) {
+        if self.is_streaming() && self.may_hand_out() && self.held.is_full {
+            self.held.is_full = false;
+            let body = std::mem::take(&mut self.held.body);
+            self.handle_message(now, &body, emit);
+            if self.held.body.is_empty() {
+                self.held.body = body;
+            }
+        }
+    }
+
+    /// A record waits for a topic or a lane.
+    pub fn is_holding(&self) -> bool {
+        self.held.is_full
+    }
+
+    /// The server has ended the stream as we asked; the session can be used for another.
+    pub fn handle_stream_ended(&mut self, now: Now) {
+        self.observe(now);
+        let Session::Ending { after, .. } = self.session else { return };
+        match after {
+            After::Release => {
+                self.session = Session::Released { since: now.tick };
+                self.note(Note::Released);
+            }
+            After::Restart => self.start_stream(now),
+            After::Finish => self.finish(),
+        }
+        self.drive(now);
+    }
+
+    pub(super) fn start_stream(&mut self, now: Now) {
+        self.restart_stream_state();
+        self.session = Session::Streaming;
+        self.received = self.confirmed;
+        self.clock.awaiting_since = None;
+        self.output(Output::StartStream);
+        self.send_status(now, true);
+        self.note(Note::Streaming { end_lsn: self.window.end_lsn() });
+    }
+
+    pub(super) fn end_stream(&mut self, now: Now, after: After) {
+        self.session = Session::Ending { since: now.tick, after };
+        self.restart_stream_state();
+        self.output(Output::EndStream);
+    }
+
+    fn handle_message(&mut self, now: Now, body: &[u8], emit: Emit<'_>) {
+        match Message::decode(body) {
+            Ok(Message::Insert(insert)) => self.handle_insert(now, body, insert, emit),
+            Ok(Message::Begin(begin)) => {
+                let begun = self.window.begin(begin);
+                self.heed(now, begun);
+            }
+            Ok(Message::Commit(commit)) => self.handle_commit(now, commit),
+            Ok(Message::Relation(relation)) => self.handle_relation(now, &relation),
+            // A message outside a transaction comes when it is read, between transactions, and is
+            // no change of any.
+            Ok(Message::Message(LogicalMessage { transactional: true, .. })) => self.pass(),
+            Ok(
+                Message::Message(_)
+                | Message::Origin(_)
+                | Message::Type(_)
+                | Message::Update(_)
+                | Message::Delete(_)
+                | Message::Truncate(_),
+            ) => {}
+            Err(error) => self.violated(&error),
+        }
+    }
+
+    fn handle_commit(&mut self, now: Now, commit: Commit) {
+        self.received = self.received.max(commit.end_lsn);
+        self.stats.transactions += 1;
+        let committed = self.window.commit(commit);
+        self.heed(now, committed);
+        if self.window.is_idle() {
+            self.drive(now);
+        }
+    }
+
+    fn handle_relation(&mut self, now: Now, relation: &Relation<'_>) {
+        if let Err(error) = self.mapper.announce(relation) {
+            let stop = Stop::new(Code::TableContract, error.to_string())
+                .detail("the table does not have what the relay maps to a record")
+                .hint("map the column under [columns], or change the table back");
+            self.handle_stop(now, stop);
+        }
+    }
+
+    fn handle_insert(&mut self, now: Now, body: &[u8], insert: Insert<'_>, emit: Emit<'_>) {
+        let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
+        let Self { mapper, window, topics, stats, .. } = self;
+        match place(Parts { mapper, window, topics, stats }, now, epoch, insert) {
+            Ok(record) => emit(record),
+            Err(Unplaced::Nothing) => {}
+            Err(Unplaced::Hold(ask)) => {
+                self.held.fill(body);
+                self.outputs.extend(ask.map(Output::DescribeTopic));
+            }
+            Err(Unplaced::Refused(error)) => self.refuse(now, *error),
+            Err(Unplaced::Violated(error)) => self.violated(&error),
+        }
+    }
+
+    fn skim_insert(
+        &mut self,
+        now: Now,
+        relation: RelationId,
+        cells: &[Cell<'_>],
+        length: usize,
+    ) {
+        match self.window.change() {
+            Ok(Change::Skip) => self.pass(),
+            Ok(Change::New(_) | Change::Resend(..)) => {
+                match self.mapper.describe_prefix(relation, cells) {
+                    Ok(Some(error)) => {
+                        let message = format!("{} ({length} bytes)", error.message);
+                        self.refuse(now, RecordError { message, ..error });
+                    }
+                    Ok(None) => self.pass(),
+                    Err(error) => self.violated(&error),
+                }
+            }
+            Err(error) => self.violated(&error),
+        }
+    }
+
+    fn pass(&mut self) {
+        if let Err(error) = self.window.change().and_then(|_| self.window.pass()) {
+            self.violated(&error);
+        }
+    }
+
+    fn heed(&mut self, now: Now, result: Result<(), WindowError>) {
+        match result {
+            Ok(()) => {}
+            Err(WindowError::OutOfPlace(error)) => self.violated(&error),
+            Err(WindowError::Divergence(divergence)) => {
+                let stop = Stop::new(Code::Diverged, "the server's history is not the recorded one")
+                    .detail(divergence.to_string())
+                    .hint("the database was restored or replaced; choose a new `source.name`");
+                self.owner = None;
+                self.handle_stop(now, stop);
+            }
+        }
+    }
+
+    /// The policy for an event that must not be sent: halt, after what precedes it is durable. The
+    /// change is not dealt with, so it comes again at the next start.
+    pub(super) fn refuse(&mut self, now: Now, error: RecordError) {
+        self.handle_stop(now, halt(&error));
+    }
+
+    fn violated(&mut self, error: &dyn fmt::Display) {
+        self.close(CloseReason::Protocol(error.to_string()));
+    }
+}
+
+impl Held {
+    fn fill(&mut self, body: &[u8]) {
+        self.is_full = true;
+        self.body.clear();
+        self.body.shrink_to(HELD_BYTES_KEPT);
+        self.body.extend_from_slice(body);
+    }
+}
+
+/// What placing a record touches.
+struct Parts<'a> {
+    mapper: &'a mut Mapper,
+    window: &'a mut Window,
+    topics: &'a mut Topics,
+    stats: &'a mut Stats,
+}
+
+/// Why an insert is not a record now.
+enum Unplaced {
+    /// It has none, or not again.
+    Nothing,
+    /// It has to wait; ask about this topic.
+    Hold(Option<String>),
+    Refused(Box<RecordError>),
+    Violated(String),
+}
+
+/// Turns an insert into a record with a place in the window, if it may be handed out now. Until it
+/// may, nothing is counted.
+fn place<'a>(
+    parts: Parts<'a>,
+    now: Now,
+    epoch: u16,
+    insert: Insert<'a>,
+) -> Result<Record<'a>, Unplaced> {
+    let Parts { mapper, window, topics, stats } = parts;
+    let change = window.change()?;
+    let begin = window.open_transaction().ok_or(OutOfPlace::Outside)?;
+    let (Change::New(identity) | Change::Resend(_, identity)) = change else {
+        return nothing(window);
+    };
+    let mapped = mapper.map(&insert, identity, epoch, begin.commit_time)?;
+    let Some(mapped) = mapped else {
+        stats.ignored_rows += 1;
+        return nothing(window);
+    };
+    let (topic_id, partition, lane) = match topics.admit(now, &mapped) {
+        Admission::Ready { topic, partition, lane } => (topic, partition, lane),
+        Admission::Ask => return Err(Unplaced::Hold(Some(mapped.topic.to_owned()))),
+        Admission::Wait => return Err(Unplaced::Hold(None)),
+        Admission::Refused { kind, message } => {
+            return Err(Unplaced::Refused(Box::new(refused(&mapped, kind, message))));
+        }
+    };
+    let token = match change {
+        Change::Resend(token, _) => {
+            window.hand_out_again(token, lane)?;
+            token
+        }
+        Change::New(_) | Change::Skip => {
+            let bytes = u32::try_from(topics::size(&mapped)).unwrap_or(u32::MAX);
+            window.hand_out(bytes, lane)?
+        }
+    };
+    topics.handed_out(lane);
+    stats.events_received += 1;
+    stats.headers_dropped(&mapped);
+    stats.handed_out(token, now.tick, begin.commit_time);
+    Ok(Record {
+        token,
+        topic_id,
+        topic: topics.name(topic_id),
+        partition,
+        key: mapped.key,
+        value: mapped.value,
+        headers: mapped.headers,
+        timestamp_ms: mapped.timestamp_ms,
+    })
+}
+
+fn nothing<T>(window: &mut Window) -> Result<T, Unplaced> {
+    window.pass()?;
+    Err(Unplaced::Nothing)
+}
+
+impl From<OutOfPlace> for Unplaced {
+    fn from(error: OutOfPlace) -> Self {
+        Self::Violated(error.to_string())
+    }
+}
+
+impl From<MapError> for Unplaced {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Record(error) => Self::Refused(Box::new(error)),
+            error => Self::Violated(error.to_string()),
+        }
+    }
+}
+
+fn refused(mapped: &Mapped<'_>, kind: RecordErrorKind, message: String) -> RecordError {
+    RecordError {
+        kind,
+        event_id: Some(mapped.event_id.to_owned()),
+        topic: Some(mapped.topic.to_owned()),
+        key: mapped.key.map(<[u8]>::to_vec),
+        message,
+    }
+}
+
+fn halt(error: &RecordError) -> Stop {
+    let unknown = || "unknown".to_owned();
+    let id = error.event_id.clone().unwrap_or_else(unknown);
+    let topic = error.topic.clone().unwrap_or_else(unknown);
+    let key = error.key.as_ref();
+    let key = key.map_or_else(|| "none".to_owned(), |key| String::from_utf8_lossy(key).into_owned());
+    Stop::new(Code::Record(error.kind), format!("event {id} cannot be published"))
+        .detail(format!("event id {id}, key {key}, topic {topic}: {}", error.message))
+        .hint(
+            "everything before it is published and nothing after it; correct the topic or its \
+             limits and start again",
+        )
+}
+
+/// What a held row may keep allocated once it is gone.
+const HELD_BYTES_KEPT: usize = 64 * 1024;

@@ -1,0 +1,268 @@
+//! Topics in use and their partitions: which record may be handed out now, and which never.
+//!
+//! A *lane* is one partition of one topic under the present producer. A broker accepts any first
+//! sequence number from a producer it does not know, so with two batches in flight the second could
+//! be written while the first is refused, and order would break. Therefore a lane carries one
+//! record at a time until its first ack, and again when it was quiet for so long that brokers
+//! forget a producer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::mapping::Mapped;
+use crate::record::TopicId;
+use crate::stop::RecordErrorKind;
+use crate::time::{Now, Tick};
+use crate::topic::{TopicError, TopicInfo};
+
+#[derive(Debug)]
+pub struct Topics {
+    by_name: HashMap<String, TopicId>,
+    topics: Vec<Topic>,
+    lanes: Vec<Lane>,
+    /// Partition counts that earlier events were placed with.
+    recorded: BTreeMap<String, u32>,
+}
+
+/// What to do with a record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Admission {
+    Ready { topic: TopicId, partition: i32, lane: u32 },
+    /// Look the topic up.
+    Ask,
+    /// Until an answer or an ack comes.
+    Wait,
+    Refused { kind: RecordErrorKind, message: String },
+}
+
+/// What an answer about a topic means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Learned {
+    /// First use: its partition count is to be recorded.
+    New { partitions: u32 },
+    Known,
+    /// Ask again later.
+    Unavailable,
+    PartitionsChanged { recorded: u32, found: u32 },
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: String,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Asked { since: Tick },
+    Unavailable { since: Tick, ask_at: Tick, error: TopicError },
+    Known { info: TopicInfo, first_lane: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    topic: TopicId,
+    in_flight: u32,
+    acked_at: Option<Tick>,
+}
+
+impl Topics {
+    pub fn new() -> Self {
+        Self {
+            by_name: HashMap::new(),
+            topics: Vec::new(),
+            lanes: Vec::new(),
+            recorded: BTreeMap::new(),
+        }
+    }
+
+    /// The partition counts that the progress topic knows.
+    pub fn recorded(&mut self, counts: BTreeMap<String, u32>) {
+        self.recorded = counts;
+    }
+
+    pub fn name(&self, id: TopicId) -> &str {
+        &self.topics[id.0 as usize].name
+    }
+
+    pub fn admit(&mut self, now: Now, record: &Mapped<'_>) -> Admission {
+        let Some(&id) = self.by_name.get(record.topic) else {
+            self.ask_first(now.tick, record.topic);
+            return Admission::Ask;
+        };
+        match &mut self.topics[id.0 as usize].state {
+            State::Known { info, first_lane } => {
+                if let Some(refused) = refuse(now, info, record) {
+                    return refused;
+                }
+                let partition = record.partition(info.partitions);
+                let lane = *first_lane + partition.unsigned_abs();
+                if self.lanes[lane as usize].is_open(now.tick) {
+                    Admission::Ready { topic: id, partition, lane }
+                } else {
+                    Admission::Wait
+                }
+            }
+            State::Unavailable { since, error, .. }
+                if is_final(error, now.tick.since(*since)) =>
+            {
+                let kind = match error {
+                    TopicError::InvalidName => RecordErrorKind::InvalidTopic,
+                    _ => RecordErrorKind::UnknownTopic,
+                };
+                let message = format!("{error} {:?}", record.topic);
+                Admission::Refused { kind, message }
+            }
+            state @ State::Unavailable { .. } => state.ask_if_due(now.tick),
+            State::Asked { .. } => Admission::Wait,
+        }
+    }
+
+    /// When the topic that everything waits for should be asked about again.
+    pub fn ask_at(&self) -> Option<Tick> {
+        let times = self.topics.iter().filter_map(|topic| match &topic.state {
+            State::Unavailable { ask_at, .. } => Some(*ask_at),
+            _ => None,
+        });
+        times.min()
+    }
+
+    pub fn learn(&mut self, now: Tick, name: &str, answer: Result<TopicInfo, TopicError>) -> Learned {
+        let Some(&id) = self.by_name.get(name) else { return Learned::Unavailable };
+        let first_lane = u32::try_from(self.lanes.len()).expect("fewer than 2^32 partitions");
+        let topic = &mut self.topics[id.0 as usize];
+        let State::Asked { since } = topic.state else { return Learned::Known };
+        match answer {
+            Ok(info) if info.partitions > 0 => {
+                let partitions = info.partitions;
+                topic.state = State::Known { info, first_lane };
+                let lane = Lane { topic: id, in_flight: 0, acked_at: None };
+                self.lanes.extend((0..partitions).map(|_| lane));
+                match self.recorded.insert(name.to_owned(), partitions) {
+                    None => Learned::New { partitions },
+                    Some(count) if count == partitions => Learned::Known,
+                    Some(recorded) => Learned::PartitionsChanged { recorded, found: partitions },
+                }
+            }
+            answer => {
+                let error = answer.err().unwrap_or(TopicError::Unknown);
+                topic.state = State::Unavailable { since, ask_at: now + ASK_AGAIN, error };
+                Learned::Unavailable
+            }
+        }
+    }
+
+    pub fn handed_out(&mut self, lane: u32) {
+        self.lanes[lane as usize].in_flight += 1;
+    }
+
+    /// A record of the lane is durable. Gives its topic.
+    pub fn acked(&mut self, lane: u32, now: Tick) -> TopicId {
+        let lane = &mut self.lanes[lane as usize];
+        lane.in_flight -= 1;
+        lane.acked_at = Some(now);
+        lane.topic
+    }
+
+    pub fn lost(&mut self, lane: u32) {
+        self.lanes[lane as usize].in_flight -= 1;
+    }
+
+    /// No partition knows the new producer yet.
+    pub fn producer_replaced(&mut self) {
+        for lane in &mut self.lanes {
+            assert_eq!(lane.in_flight, 0, "every report of the former producer was taken");
+            lane.acked_at = None;
+        }
+    }
+
+    fn ask_first(&mut self, now: Tick, name: &str) {
+        let id = u32::try_from(self.topics.len()).expect("fewer than 2^32 topics");
+        let state = State::Asked { since: now };
+        self.topics.push(Topic { name: name.to_owned(), state });
+        self.by_name.insert(name.to_owned(), TopicId(id));
+    }
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    fn ask_if_due(&mut self, now: Tick) -> Admission {
+        match *self {
+            Self::Unavailable { since, ask_at, .. } if now >= ask_at => {
+                *self = Self::Asked { since };
+                Admission::Ask
+            }
+            _ => Admission::Wait,
+        }
+    }
+}
+
+impl Lane {
+    fn is_open(&self, now: Tick) -> bool {
+        let proven = self.acked_at.is_some_and(|at| now.since(at) < FORGOTTEN_AFTER);
+        proven || self.in_flight == 0
+    }
+}
+
+/// Bytes of a record in a batch, before compression; a little too much rather than too little.
+pub fn size(record: &Mapped<'_>) -> usize {
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    RECORD_OVERHEAD + length(record.key) + length(record.value) + record.headers.encoded_bytes()
+}
+
+/// Whether brokers have had time enough to make up their mind. Metadata flaps while brokers
+/// restart; rights come and go with administrators.
+fn is_final(error: &TopicError, waited: Duration) -> bool {
+    match error {
+        TopicError::Unknown => waited >= UNKNOWN_FOR,
+        TopicError::InvalidName => true,
+        TopicError::Unauthorized | TopicError::Transport(_) => false,
+    }
+}
+
+/// What an idempotent producer must not be given: it would write later records past a refused one.
+fn refuse(now: Now, info: &TopicInfo, record: &Mapped<'_>) -> Option<Admission> {
+    let refused = |kind, message| Some(Admission::Refused { kind, message });
+    let size = size(record);
+    if let Some(limit) = info.max_message_bytes
+        && size + BATCH_OVERHEAD > limit
+    {
+        let message = format!(
+            "the record has {size} bytes; topic {:?} takes {limit} (max.message.bytes, judged \
+             before compression, with {BATCH_OVERHEAD} bytes of batch header)",
+            record.topic
+        );
+        return refused(RecordErrorKind::RecordTooLarge, message);
+    }
+    if info.compacted && record.key.is_none() {
+        let message = format!("topic {:?} is compacted and the event has no key", record.topic);
+        return refused(RecordErrorKind::InvalidKey, message);
+    }
+    if let Some(ahead_max) = info.timestamp_ahead_max_ms
+        && record.timestamp_ms.saturating_sub(now.unix_ms) > ahead_max
+    {
+        let message = format!(
+            "its timestamp lies {} ms ahead of now; topic {:?} takes {ahead_max} \
+             (message.timestamp.after.max.ms)",
+            record.timestamp_ms.saturating_sub(now.unix_ms),
+            record.topic
+        );
+        return refused(RecordErrorKind::InvalidTimestamp, message);
+    }
+    None
+}
+
+/// Attributes and lengths of one record, at their longest.
+const RECORD_OVERHEAD: usize = 36;
+/// The header of a record batch, format 2.
+const BATCH_OVERHEAD: usize = 61;
+/// Brokers forget a producer id after a day by default; half of it is on the safe side.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long brokers must keep saying that a topic does not exist.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
