@@ -53,6 +53,11 @@ impl<'a> Headers<'a> {
         self.ends.is_empty()
     }
 
+    /// Bytes they take in a record batch, lengths included; a little too much.
+    pub fn encoded_bytes(&self) -> usize {
+        self.names.len() + self.values.len() + self.len() * HEADER_OVERHEAD
+    }
+
     /// Names and values in the order they were pushed.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let Headers { names, values, ends } = *self;
@@ -81,6 +86,19 @@ impl HeaderBuffer {
         self.ends.clear();
     }
 
+    /// Gives memory back, but keeps room for so many bytes of names and of values.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.names.shrink_to(bytes);
+        self.values.shrink_to(bytes);
+        self.ends.shrink_to(bytes / size_of::<(u32, u32)>());
+    }
+
+    /// Bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        let ends = self.ends.capacity() * size_of::<(u32, u32)>();
+        self.names.capacity() + self.values.capacity() + ends
+    }
+
     pub fn push(&mut self, name: &str, value: &[u8]) {
         self.push_with(name, |values| values.extend_from_slice(value));
     }
@@ -97,6 +115,9 @@ impl HeaderBuffer {
         Headers { names: &self.names, values: &self.values, ends: &self.ends }
     }
 }
+
+/// The two lengths of a header in a record batch, at their usual longest.
+const HEADER_OVERHEAD: usize = 6;
 
 #[cfg(test)]
 mod tests {

@@ -27,23 +27,35 @@ pub struct Topics {
 /// What to do with a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Admission {
-    Ready { topic: TopicId, partition: i32, lane: u32 },
+    Ready {
+        topic: TopicId,
+        partition: i32,
+        lane: u32,
+    },
     /// Look the topic up.
     Ask,
     /// Until an answer or an ack comes.
     Wait,
-    Refused { kind: RecordErrorKind, message: String },
+    Refused {
+        kind: RecordErrorKind,
+        message: String,
+    },
 }
 
 /// What an answer about a topic means.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Learned {
     /// First use: its partition count is to be recorded.
-    New { partitions: u32 },
+    New {
+        partitions: u32,
+    },
     Known,
     /// Ask again later.
     Unavailable,
-    PartitionsChanged { recorded: u32, found: u32 },
+    PartitionsChanged {
+        recorded: u32,
+        found: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -103,9 +115,7 @@ impl Topics {
                     Admission::Wait
                 }
             }
-            State::Unavailable { since, error, .. }
-                if is_final(error, now.tick.since(*since)) =>
-            {
+            State::Unavailable { since, error, .. } if is_final(error, now.tick.since(*since)) => {
                 let kind = match error {
                     TopicError::InvalidName => RecordErrorKind::InvalidTopic,
                     _ => RecordErrorKind::UnknownTopic,
@@ -127,7 +137,12 @@ impl Topics {
         times.min()
     }
 
-    pub fn learn(&mut self, now: Tick, name: &str, answer: Result<TopicInfo, TopicError>) -> Learned {
+    pub fn learn(
+        &mut self,
+        now: Tick,
+        name: &str,
+        answer: Result<TopicInfo, TopicError>,
+    ) -> Learned {
         let Some(&id) = self.by_name.get(name) else { return Learned::Unavailable };
         let first_lane = u32::try_from(self.lanes.len()).expect("fewer than 2^32 partitions");
         let topic = &mut self.topics[id.0 as usize];

@@ -26,9 +26,8 @@ impl Relay {
     }
 
     /// Kafka will not take this record, ever.
-    pub fn handle_refused(&mut self, now: Now, token: Token, error: RecordError) {
-        let message = error.message.clone();
-        self.handle_lost(token, &message);
+    pub fn handle_refused(&mut self, now: Now, token: Token, error: &RecordError) {
+        self.handle_lost(token, &error.message);
         self.refuse(now, error);
     }
 

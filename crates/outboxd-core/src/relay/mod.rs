@@ -26,13 +26,13 @@ mod timers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::drain::Drain;
 pub use self::opening::Opened;
+use self::opening::Opening;
 pub use self::output::{CloseReason, Note, Output};
 pub use self::stats::{Sample, Stats};
-use self::drain::Drain;
-use self::opening::Opening;
-pub use self::stream::Emit;
 use self::stream::After;
+pub use self::stream::Emit;
 use crate::gate::Rules;
 use crate::ledger::Ledger;
 use crate::lsn::Lsn;
@@ -102,10 +102,15 @@ enum Session {
     Opening(Box<Opening>),
     Streaming,
     /// CopyDone was sent; what still arrives is ignored.
-    Ending { since: Tick, after: After },
+    Ending {
+        since: Tick,
+        after: After,
+    },
     /// The session and its lock are kept, nothing is streamed: Kafka does not answer, and a server
     /// that wants to shut down must not wait for us.
-    Released { since: Tick },
+    Released {
+        since: Tick,
+    },
     /// Over for good.
     Finished,
 }
@@ -138,7 +143,7 @@ struct Clock {
 
 impl Relay {
     pub fn new(settings: Settings, mapper: Mapper) -> Self {
-        let window = Window::new(settings.limits, Durable::default());
+        let window = Window::new(settings.limits, &Durable::default());
         Self {
             settings,
             mapper,

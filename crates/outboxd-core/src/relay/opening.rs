@@ -159,7 +159,7 @@ impl Relay {
         opening.phase = Phase::Claiming;
         let claim = progress.clone();
         if opening.window_is_stale {
-            self.replace_window(durable);
+            self.replace_window(&durable);
         }
         let Progress { acquisition, end_lsn, partial, .. } = claim;
         self.ledger.claim(claim);
@@ -179,14 +179,14 @@ impl Relay {
     fn record_first_position(&mut self, now: Now, end_lsn: Lsn) {
         let Some(owner) = &mut self.owner else { return };
         owner.creating = false;
-        self.replace_window(Durable { end_lsn, ..Durable::default() });
+        self.replace_window(&Durable { end_lsn, ..Durable::default() });
         if let Some(position) = self.position(now) {
             self.ledger.push(Entry::Position(Box::new(position)));
         }
         self.enter(Phase::Recording);
     }
 
-    fn replace_window(&mut self, durable: Durable) {
+    fn replace_window(&mut self, durable: &Durable) {
         self.confirmed = durable.end_lsn.min(self.confirmed);
         self.recorded_records = 0;
         self.window = Window::new(self.settings.limits, durable);

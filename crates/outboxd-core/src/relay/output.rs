@@ -44,7 +44,9 @@ pub enum CloseReason {
     /// The bytes of the server make no sense.
     Protocol(String),
     /// We were stopped for so long that the server may have given the slot to another relay.
-    Frozen { for_ms: u64 },
+    Frozen {
+        for_ms: u64,
+    },
     ForeignWriter(ForeignWriter),
     /// Another relay claimed the progress topic while we did.
     ClaimLost,
@@ -68,13 +70,34 @@ impl fmt::Display for CloseReason {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Note {
     /// `repeats_max`: the most events that the former owner may have published past the position.
-    Claimed { acquisition: u64, end_lsn: Lsn, partial: Option<Partial>, repeats_max: u64 },
-    PositionLowered { from: Lsn, to: Lsn },
-    SlotRecorded { end_lsn: Lsn },
-    Streaming { end_lsn: Lsn },
+    Claimed {
+        acquisition: u64,
+        end_lsn: Lsn,
+        partial: Option<Partial>,
+        repeats_max: u64,
+    },
+    PositionLowered {
+        from: Lsn,
+        to: Lsn,
+    },
+    SlotRecorded {
+        end_lsn: Lsn,
+    },
+    Streaming {
+        end_lsn: Lsn,
+    },
     Released,
-    ProducerFailed { error: String },
-    ProducerReplaced { lost: usize },
-    TopicUnavailable { topic: String, error: TopicError },
-    Draining { in_flight: usize },
+    ProducerFailed {
+        error: String,
+    },
+    ProducerReplaced {
+        lost: usize,
+    },
+    TopicUnavailable {
+        topic: String,
+        error: TopicError,
+    },
+    Draining {
+        in_flight: usize,
+    },
 }

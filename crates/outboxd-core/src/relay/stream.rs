@@ -169,25 +169,19 @@ impl Relay {
                 self.held.fill(body);
                 self.outputs.extend(ask.map(Output::DescribeTopic));
             }
-            Err(Unplaced::Refused(error)) => self.refuse(now, *error),
+            Err(Unplaced::Refused(error)) => self.refuse(now, &error),
             Err(Unplaced::Violated(error)) => self.violated(&error),
         }
     }
 
-    fn skim_insert(
-        &mut self,
-        now: Now,
-        relation: RelationId,
-        cells: &[Cell<'_>],
-        length: usize,
-    ) {
+    fn skim_insert(&mut self, now: Now, relation: RelationId, cells: &[Cell<'_>], length: usize) {
         match self.window.change() {
             Ok(Change::Skip) => self.pass(),
             Ok(Change::New(_) | Change::Resend(..)) => {
                 match self.mapper.describe_prefix(relation, cells) {
                     Ok(Some(error)) => {
                         let message = format!("{} ({length} bytes)", error.message);
-                        self.refuse(now, RecordError { message, ..error });
+                        self.refuse(now, &RecordError { message, ..error });
                     }
                     Ok(None) => self.pass(),
                     Err(error) => self.violated(&error),
@@ -208,9 +202,10 @@ impl Relay {
             Ok(()) => {}
             Err(WindowError::OutOfPlace(error)) => self.violated(&error),
             Err(WindowError::Divergence(divergence)) => {
-                let stop = Stop::new(Code::Diverged, "the server's history is not the recorded one")
-                    .detail(divergence.to_string())
-                    .hint("the database was restored or replaced; choose a new `source.name`");
+                let stop =
+                    Stop::new(Code::Diverged, "the server's history is not the recorded one")
+                        .detail(divergence.to_string())
+                        .hint("the database was restored or replaced; choose a new `source.name`");
                 self.owner = None;
                 self.handle_stop(now, stop);
             }
@@ -219,8 +214,8 @@ impl Relay {
 
     /// The policy for an event that must not be sent: halt, after what precedes it is durable. The
     /// change is not dealt with, so it comes again at the next start.
-    pub(super) fn refuse(&mut self, now: Now, error: RecordError) {
-        self.handle_stop(now, halt(&error));
+    pub(super) fn refuse(&mut self, now: Now, error: &RecordError) {
+        self.handle_stop(now, halt(error));
     }
 
     fn violated(&mut self, error: &dyn fmt::Display) {
@@ -343,7 +338,8 @@ fn halt(error: &RecordError) -> Stop {
     let id = error.event_id.clone().unwrap_or_else(unknown);
     let topic = error.topic.clone().unwrap_or_else(unknown);
     let key = error.key.as_ref();
-    let key = key.map_or_else(|| "none".to_owned(), |key| String::from_utf8_lossy(key).into_owned());
+    let key =
+        key.map_or_else(|| "none".to_owned(), |key| String::from_utf8_lossy(key).into_owned());
     Stop::new(Code::Record(error.kind), format!("event {id} cannot be published"))
         .detail(format!("event id {id}, key {key}, topic {topic}: {}", error.message))
         .hint(

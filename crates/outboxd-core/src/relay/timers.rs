@@ -21,10 +21,9 @@ impl Relay {
     pub fn poll_timeout(&self) -> Tick {
         let mut next = self.clock.input + HEARTBEAT;
         let mut sooner = |tick: Tick| next = next.min(tick);
-        if self.owner.is_some() && self.ledger.is_idle() {
-            if self.window.durable_records() != self.recorded_records {
-                sooner(self.clock.position + self.settings.progress_interval);
-            }
+        let unrecorded = self.window.durable_records() != self.recorded_records;
+        if unrecorded && self.owner.is_some() && self.ledger.is_idle() {
+            sooner(self.clock.position + self.settings.progress_interval);
         }
         if let Some(ask_at) = self.topics.ask_at().filter(|_| self.held.is_full) {
             sooner(ask_at);
@@ -145,8 +144,7 @@ impl Relay {
 
     /// Kafka owes us something and is silent: let the server go. It speaks again: go on.
     fn drive_release(&mut self, now: Now) {
-        let awaiting =
-            self.window.unacked() > 0 || self.ledger.is_in_flight() || self.held.is_full;
+        let awaiting = self.window.unacked() > 0 || self.ledger.is_in_flight() || self.held.is_full;
         match self.session {
             Session::Streaming if awaiting => {
                 let since = *self.clock.awaiting_since.get_or_insert(now.tick);
