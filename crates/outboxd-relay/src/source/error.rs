@@ -80,7 +80,7 @@ pub enum AuthError {
 #[derive(Debug, thiserror::Error)]
 pub enum ProtocolError {
     #[error("a message announces an impossible length")]
-    Length(i32),
+    Length,
     #[error("a message of kind {:?} announces {length} bytes", char::from(*tag))]
     TooLong { tag: u8, length: usize },
     #[error("a message cannot be parsed")]
@@ -102,12 +102,15 @@ impl SourceError {
             | Self::NotPrimary { .. }
             | Self::Closed
             | Self::Io(_)
-            | Self::PeerNotReading
-            | Self::Protocol(_) => true,
+            | Self::PeerNotReading => true,
             Self::NoneUsable { attempts } => attempts.iter().any(Self::is_transient),
-            Self::Tls(error) => matches!(error, TlsError::Handshake(_)),
+            Self::Tls(TlsError::Handshake(error)) => was_cut(error),
             Self::Server(error) => error.is_transient(),
-            Self::Auth(_) | Self::NotSendable(_) | Self::Misuse { .. } => false,
+            Self::Tls(_)
+            | Self::Auth(_)
+            | Self::Protocol(_)
+            | Self::NotSendable(_)
+            | Self::Misuse { .. } => false,
         }
     }
 
@@ -124,6 +127,18 @@ impl From<ServerError> for SourceError {
     fn from(error: ServerError) -> Self {
         Self::Server(Box::new(error))
     }
+}
+
+/// The connection ended in the handshake, as when a server restarts; nobody refused anything.
+fn was_cut(error: &openssl::ssl::Error) -> bool {
+    let ended = |stack: &openssl::error::ErrorStack| {
+        stack.errors().iter().any(|error| {
+            error.reason().is_some_and(|reason| reason.contains("unexpected eof"))
+        })
+    };
+    error.io_error().is_some()
+        || error.code() == openssl::ssl::ErrorCode::SYSCALL
+        || error.ssl_error().is_some_and(ended)
 }
 
 fn last(attempts: &[SourceError]) -> String {

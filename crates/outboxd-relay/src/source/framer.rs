@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framer<S> {
             return Ok(None);
         }
         let unread = &self.input[self.consumed..];
-        let header = Header::parse(unread).map_err(|_| ProtocolError::Length(-1))?;
+        let header = Header::parse(unread).map_err(|_| ProtocolError::Length)?;
         let Some(header) = header else {
             self.wanted = 0;
             return Ok(None);

@@ -47,7 +47,7 @@ pub enum State {
     Idle,
     Querying,
     Streaming,
-    /// One side has ended the copy, and the server is not ready for a query yet.
+    /// We have ended the stream, and the server is not ready for a query yet.
     Ending,
 }
 
@@ -108,12 +108,8 @@ impl ReplicationSession {
             return Ok(Some(BackendFrame::Notice(Box::new(notice))));
         }
         let frame = self.framer.next_frame()?;
-        match &frame {
-            Some(BackendFrame::CopyDone) if self.state == State::Streaming => {
-                self.state = State::Ending;
-            }
-            Some(BackendFrame::ReadyForQuery) => self.state = State::Idle,
-            _ => {}
+        if let Some(BackendFrame::ReadyForQuery) = frame {
+            self.state = State::Idle;
         }
         Ok(frame)
     }
