@@ -1,9 +1,29 @@
 //! Where records go: Kafka, or for benchmarks and tests a stand-in behind the same trait.
 
+mod acks;
+mod client_log;
+mod delivery;
+pub mod discard;
+pub mod kafka;
+pub mod memory;
+mod producer;
+mod progress;
+mod progress_topic;
+pub mod settings;
+#[cfg(test)]
+mod testing;
+mod topics;
+mod verdict;
+
 use std::future::Future;
 
 use outboxd_core::record::{Record, Token};
 use outboxd_core::topic::{TopicError, TopicInfo};
+
+pub use self::progress_topic::{
+    ProgressTopicError, check_progress_topic, ensure_progress_topic, reach,
+};
+use self::settings::SettingsError;
 
 /// Takes records in order and reports each exactly once.
 ///
@@ -37,6 +57,13 @@ pub trait Sink: Send + 'static {
     /// Throws a failed producer away and builds a new one. Called when every report of the old one
     /// has been taken.
     fn replace_producer(&mut self) -> Result<(), SinkError>;
+
+    /// A topic was described whose limit the batches of this producer may exceed, so that a broker
+    /// could refuse records that are each small enough. Let what is in flight be reported, then
+    /// replace the producer.
+    fn wants_replacement(&self) -> bool {
+        false
+    }
 }
 
 /// What became of something handed over.
@@ -82,7 +109,7 @@ pub enum RefusalCause {
     },
 }
 
-/// The progress topic, oldest first.
+/// The progress topic, oldest first. Of each key only the last record need be there.
 #[derive(Debug, Default)]
 pub struct ProgressRead {
     /// `false`: the topic does not exist.
@@ -92,7 +119,7 @@ pub struct ProgressRead {
     pub high_watermark: i64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProgressEntry {
     pub offset: i64,
     pub key: Vec<u8>,
@@ -116,4 +143,10 @@ pub enum SinkError {
     Unauthorized(String),
     #[error("{0}")]
     Config(String),
+}
+
+impl From<SettingsError> for SinkError {
+    fn from(error: SettingsError) -> Self {
+        Self::Config(error.to_string())
+    }
 }

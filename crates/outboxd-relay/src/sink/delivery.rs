@@ -1,0 +1,110 @@
+//! Turns librdkafka's callbacks into reports.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outboxd_core::record::Token;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
+use rdkafka::producer::ProducerContext;
+
+use super::acks::ReportSender;
+use super::client_log::ClientLog;
+use super::verdict::cause_of_failure;
+use super::{Refusal, Report};
+
+/// The context of one producer, called by the thread that polls it.
+pub(super) struct Delivery {
+    reports: ReportSender,
+    log: ClientLog,
+    dead: AtomicBool,
+}
+
+impl Delivery {
+    pub(super) fn new(reports: ReportSender, log: ClientLog) -> Self {
+        Self { reports, log, dead: AtomicBool::new(false) }
+    }
+
+    /// A fatal error was reported.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+}
+
+impl ProducerContext for Delivery {
+    /// A token, or [`PROGRESS`].
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        match result {
+            Ok(message) if opaque == PROGRESS => {
+                // Unknown when the broker only said that it has the record already.
+                let offset = Some(message.offset()).filter(|offset| *offset >= 0);
+                self.reports.rare(Report::ProgressAcked { offset });
+            }
+            Ok(_) => self.reports.acked(token(opaque)),
+            Err((error, _)) if opaque == PROGRESS => {
+                self.reports.rare(Report::ProgressRefused { error: describe(error) });
+            }
+            Err((error, message)) => {
+                let refusal = refusal(token(opaque), error, message);
+                self.reports.rare(Report::Refused(Box::new(refusal)));
+            }
+        }
+    }
+}
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.log.handle_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::Fatal) {
+            self.log.handle_error(&error, reason);
+        // rdkafka calls twice for one event.
+        } else if !self.dead.swap(true, Ordering::AcqRel) {
+            self.reports.rare(Report::Fatal { error: reason.to_owned() });
+        }
+    }
+
+    fn stats_raw(&self, _statistics: &[u8]) {}
+}
+
+/// librdkafka's own words for an error code.
+pub(super) fn describe(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// How a token rides through librdkafka.
+pub(super) fn opaque(token: Token) -> usize {
+    let opaque = usize::try_from(token.0).expect("pointers are as wide as tokens");
+    assert!(opaque != PROGRESS, "a token is out of range");
+    opaque
+}
+
+fn token(opaque: usize) -> Token {
+    Token(opaque as u64)
+}
+
+fn refusal(token: Token, error: &KafkaError, message: &BorrowedMessage<'_>) -> Refusal {
+    Refusal {
+        token,
+        cause: cause_of_failure(error),
+        error: describe(error),
+        event_id: event_id(message),
+        topic: message.topic().to_owned(),
+        key: message.key().map(<[u8]>::to_vec),
+    }
+}
+
+fn event_id(message: &BorrowedMessage<'_>) -> Option<String> {
+    let id = message.headers()?.iter().find(|header| header.key == "id")?.value?;
+    Some(String::from_utf8_lossy(id).into_owned())
+}
+
+/// Marks the delivery of a progress record.
+pub(super) const PROGRESS: usize = usize::MAX;
+
+const _: () = assert!(usize::BITS == 64, "a token rides through librdkafka as a pointer");

@@ -1,0 +1,232 @@
+//! Looks topics up: how many partitions, which limits.
+//!
+//! One question, one answer: whether an unknown topic is asked for again is the caller's business.
+//! No look-up creates a topic.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outboxd_core::topic::{TopicError, TopicInfo};
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use tokio::task::spawn_blocking;
+
+use super::SinkError;
+use super::client_log::{ClientLog, Trouble};
+use super::delivery::describe;
+use super::settings::{BATCH_BYTES, KafkaSettings, SettingsError};
+
+/// A client of its own, so that a question never waits behind records.
+pub(super) struct Lookup {
+    pub(super) admin: AdminClient<Silent>,
+    log: ClientLog,
+    /// The lowest `max.message.bytes` seen.
+    limit_min: AtomicUsize,
+}
+
+impl Lookup {
+    pub(super) fn open(settings: &KafkaSettings, log: ClientLog) -> Result<Self, SinkError> {
+        let mut config = settings.client_config()?;
+        // Nobody polls this client for log lines; those kept for us would pile up.
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        let admin = config.create_with_context(Silent).map_err(SettingsError::from_client)?;
+        Ok(Self { admin, log, limit_min: AtomicUsize::new(usize::MAX) })
+    }
+
+    /// What a batch may hold: brokers judge a topic's limit on the whole batch.
+    pub(super) fn batch_bytes(&self) -> usize {
+        let limit = self.limit_min.load(Ordering::Relaxed);
+        BATCH_BYTES.min(limit.saturating_sub(BATCH_OVERHEAD_BYTES)).max(1)
+    }
+
+    pub(super) async fn describe_topic(
+        self: Arc<Self>,
+        topic: String,
+    ) -> Result<TopicInfo, TopicError> {
+        if !is_topic_name(&topic) {
+            return Err(TopicError::InvalidName);
+        }
+        let (asker, asked) = (Arc::clone(&self), topic.clone());
+        let partitions = spawn_blocking(move || asker.partitions(&asked))
+            .await
+            .map_err(|error| TopicError::Transport(error.to_string()))??;
+        let config = self.topic_config(&topic).await?;
+        let info = topic_info(partitions, config.as_ref());
+        if let Some(limit) = info.max_message_bytes {
+            self.limit_min.fetch_min(limit, Ordering::Relaxed);
+        }
+        Ok(info)
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u32, TopicError> {
+        let metadata = self
+            .admin
+            .inner()
+            .fetch_metadata(Some(topic), LOOKUP_TIMEOUT)
+            .map_err(|error| self.topic_error(&error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let found = found.ok_or(TopicError::Unknown)?;
+        if let Some(error) = found.error() {
+            return Err(self.topic_error(&KafkaError::MetadataFetch(error.into())));
+        }
+        match u32::try_from(found.partitions().len()) {
+            Ok(partitions) if partitions > 0 => Ok(partitions),
+            _ => Err(TopicError::Transport("the topic has no partitions yet".to_owned())),
+        }
+    }
+
+    /// `None` when it may not be read, or the broker cannot tell.
+    pub(super) async fn topic_config(
+        &self,
+        topic: &str,
+    ) -> Result<Option<ConfigResource>, TopicError> {
+        let options = AdminOptions::new().request_timeout(Some(LOOKUP_TIMEOUT));
+        let asked = [ResourceSpecifier::Topic(topic)];
+        match self.admin.describe_configs(&asked, &options).await {
+            // A refusal for one resource comes out of rdkafka as a resource without entries.
+            Ok(resources) => {
+                let readable = |resource: &ConfigResource| !resource.entries.is_empty();
+                Ok(resources.into_iter().flatten().find(readable))
+            }
+            Err(KafkaError::AdminOp(
+                Code::UnsupportedFeature
+                | Code::UnsupportedVersion
+                | Code::ClusterAuthorizationFailed
+                | Code::TopicAuthorizationFailed,
+            )) => Ok(None),
+            Err(error) => Err(self.topic_error(&error)),
+        }
+    }
+
+    fn topic_error(&self, error: &KafkaError) -> TopicError {
+        match error.rdkafka_error_code() {
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => TopicError::Unknown,
+            Some(Code::TopicAuthorizationFailed) => TopicError::Unauthorized,
+            Some(Code::InvalidTopic) => TopicError::InvalidName,
+            _ => TopicError::Transport(self.explain(error).to_string()),
+        }
+    }
+
+    /// An error with the reason for it, when one is known.
+    pub(super) fn explain(&self, error: &KafkaError) -> SinkError {
+        explain(error, &self.log)
+    }
+}
+
+pub(super) fn explain(error: &KafkaError, log: &ClientLog) -> SinkError {
+    if let Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) =
+        error.rdkafka_error_code()
+    {
+        return SinkError::Unauthorized(describe(error));
+    }
+    match log.recent_trouble() {
+        Some(Trouble::LoginRefused(reason)) => SinkError::Unauthorized(reason),
+        Some(Trouble::Unreachable(reason)) => SinkError::Transport(reason),
+        None => SinkError::Transport(describe(error)),
+    }
+}
+
+/// Its log lines are off, and admin clients are told no errors but those of their requests.
+pub(super) struct Silent;
+
+impl ClientContext for Silent {}
+
+fn topic_info(partitions: u32, config: Option<&ConfigResource>) -> TopicInfo {
+    let value = |name| config?.get(name)?.value.as_deref();
+    let stamped_by_broker = value("message.timestamp.type") == Some("LogAppendTime");
+    // The second name is the only one before 3.6, and still honoured where both exist.
+    let ahead_max_ms = ["message.timestamp.after.max.ms", "message.timestamp.difference.max.ms"]
+        .into_iter()
+        .filter_map(|name| value(name)?.parse().ok())
+        .min()
+        .filter(|limit: &i64| *limit != i64::MAX && !stamped_by_broker);
+    TopicInfo {
+        partitions,
+        max_message_bytes: value("max.message.bytes").and_then(|limit| limit.parse().ok()),
+        compacted: value("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
+        timestamp_ahead_max_ms: ahead_max_ms,
+    }
+}
+
+/// Kafka's rule. librdkafka has a laxer one, and rdkafka panics where that is broken.
+fn is_topic_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name.bytes().all(allowed) && !matches!(name, "." | "..")
+}
+
+pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A batch's own header, with room to spare.
+const BATCH_OVERHEAD_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
+
+    use super::*;
+
+    fn config(entries: &[(&str, &str)]) -> ConfigResource {
+        let entry = |(name, value): &(&str, &str)| ConfigEntry {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+            source: ConfigSource::Default,
+            is_read_only: false,
+            is_default: true,
+            is_sensitive: false,
+        };
+        let specifier = OwnedResourceSpecifier::Topic("t".to_owned());
+        ConfigResource { specifier, entries: entries.iter().map(entry).collect() }
+    }
+
+    #[test]
+    fn limits_are_read_from_the_configuration() {
+        let config = config(&[
+            ("max.message.bytes", "1048588"),
+            ("cleanup.policy", "compact,delete"),
+            ("message.timestamp.type", "CreateTime"),
+            ("message.timestamp.after.max.ms", "3600000"),
+        ]);
+        let info = topic_info(3, Some(&config));
+        let expected = TopicInfo {
+            partitions: 3,
+            max_message_bytes: Some(1_048_588),
+            compacted: true,
+            timestamp_ahead_max_ms: Some(3_600_000),
+        };
+        assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn an_older_name_of_a_limit_is_known() {
+        let older = ("message.timestamp.difference.max.ms", "1000");
+        let ahead = |entries: &[_]| topic_info(1, Some(&config(entries))).timestamp_ahead_max_ms;
+        assert_eq!(ahead(&[older]), Some(1000));
+        let unlimited = ("message.timestamp.after.max.ms", "9223372036854775807");
+        assert_eq!(ahead(&[unlimited, older]), Some(1000));
+        assert_eq!(ahead(&[unlimited]), None);
+        assert_eq!(ahead(&[older, ("message.timestamp.type", "LogAppendTime")]), None);
+    }
+
+    #[test]
+    fn an_unreadable_configuration_leaves_the_limits_open() {
+        let info = topic_info(1, None);
+        let expected = TopicInfo {
+            partitions: 1,
+            max_message_bytes: None,
+            compacted: false,
+            timestamp_ahead_max_ms: None,
+        };
+        assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn topic_names_follow_kafkas_rule() {
+        assert!(is_topic_name("outbox.event.order-placed_V1"));
+        for invalid in ["", ".", "..", "a b", "a/b", "ä", "a\0", &"x".repeat(250)] {
+            assert!(!is_topic_name(invalid), "{invalid:?}");
+        }
+    }
+}
