@@ -21,7 +21,8 @@ pub(super) fn nearest<'a>(
 
 fn elsewhere<'a>(unknown: &str, known: impl Iterator<Item = &'a String>) -> Option<&'a str> {
     let (_, name) = split(unknown);
-    let of = |path: &str| if split(path).1 == name { 0 } else { distance(path, unknown) };
+    let of =
+        |path: &str| if split(path).1 == name { 0 } else { damerau_levenshtein(path, unknown) };
     let (distance, path) = known.map(|path| (of(path), path)).min()?;
     (distance <= allowed(name)).then_some(path.as_str())
 }
