@@ -1,0 +1,119 @@
+//! The command line as clap reads it: what every command shares, and the list of commands.
+
+use std::env;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use outboxd_core::stop::Stop;
+use outboxd_relay::config::{Config, Flags, Inputs};
+
+use crate::cmd::completions::CompletionsArgs;
+use crate::cmd::config::ConfigArgs;
+use crate::cmd::version::VersionArgs;
+use crate::logging;
+
+/// Relays a Postgres outbox table to Kafka from the write-ahead log.
+#[derive(Debug, Parser)]
+#[command(name = "outboxd", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check or show the configuration
+    Config(ConfigArgs),
+    /// Print the version
+    Version(VersionArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Globals {
+    /// Configuration file (TOML) [env: OUTBOXD_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to log: text on a terminal and else JSON, or always one of them
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["auto", "text", "json"])]
+    log_format: Option<String>,
+    /// What to log
+    #[arg(long, global = true, value_name = "LEVEL",
+        value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log_level: Option<String>,
+}
+
+impl Globals {
+    /// For every command that runs on a configuration: reads it, and starts logging as it says.
+    pub(crate) fn load(&self, args: &impl AddFlags) -> anyhow::Result<Config> {
+        let config = Config::load(&self.inputs(args)?)?;
+        logging::init(&config.log)?;
+        tracing::debug!(event = "config.loaded", name = config.source.name, "configuration read");
+        Ok(config)
+    }
+
+    /// What the configuration is read from: this command line, the environment and the file.
+    pub(crate) fn inputs(&self, args: &impl AddFlags) -> Result<Inputs, Stop> {
+        let mut flags = Flags::default();
+        args.add_to(&mut flags);
+        if let Some(format) = &self.log_format {
+            flags.set("--log-format", "log.format", format.as_str());
+        }
+        if let Some(level) = &self.log_level {
+            flags.set("--log-level", "log.level", level.as_str());
+        }
+        Inputs::from_process(self.config.clone().or_else(config_from_environment), flags)
+    }
+}
+
+/// Arguments that set something of the configuration.
+pub(crate) trait AddFlags {
+    fn add_to(&self, flags: &mut Flags);
+}
+
+/// The flags that say which database and which Kafka, shared by all commands that need them.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ConnectionArgs {
+    /// The database, postgres://user:password@host:5432/database [env: DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Kafka brokers to start from, separated by commas
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// Outbox table; may be given several times
+    #[arg(long = "table", value_name = "SCHEMA.TABLE")]
+    tables: Vec<String>,
+}
+
+impl AddFlags for ConnectionArgs {
+    fn add_to(&self, flags: &mut Flags) {
+        if let Some(url) = &self.database_url {
+            flags.set("--database-url", "source.url", url.as_str());
+        }
+        if let Some(kafka) = &self.kafka {
+            flags.set("--kafka", "kafka.bootstrap_servers", kafka.as_str());
+        }
+        if !self.tables.is_empty() {
+            flags.set("--table", "source.tables", self.tables.clone());
+        }
+    }
+}
+
+fn config_from_environment() -> Option<PathBuf> {
+    env::var_os("OUTBOXD_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
