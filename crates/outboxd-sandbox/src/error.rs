@@ -44,6 +44,9 @@ pub enum Error {
     #[error("{path} cannot be entered by other users, so not by the user that runs Postgres: set {variable} to a folder that can")]
     NotTraversable { path: PathBuf, variable: &'static str },
 
+    #[error("neither {variable} nor HOME names a folder for downloads")]
+    NoCache { variable: &'static str },
+
     #[error("{server} ended while starting ({status})\n{log}")]
     EndedEarly { server: String, status: ExitStatus, log: String },
 
