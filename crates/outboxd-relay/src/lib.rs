@@ -4,7 +4,24 @@
 
 pub mod catalog;
 pub mod config;
+pub mod health;
+pub mod open;
+pub mod run;
+pub mod wiring;
 pub mod setup;
 pub mod sink;
 pub mod source;
 pub mod status;
+
+/// An error with what caused it, in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+

@@ -185,6 +185,11 @@ impl Relay {
         matches!(self.session, Session::Streaming)
     }
 
+    /// The lock and the progress topic are ours.
+    pub fn is_active(&self) -> bool {
+        self.owner.is_some() && !matches!(self.session, Session::Closed | Session::Finished)
+    }
+
     /// The walsender session is open and nothing is streamed on it: it has to be kept alive.
     pub fn is_released(&self) -> bool {
         matches!(self.session, Session::Released { .. })

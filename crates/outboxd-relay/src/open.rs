@@ -1,0 +1,228 @@
+//! Opening a session: connect, take the lock, look at the server. And watching it afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use outboxd_core::gate::{Observed, Publication, Server, Slot};
+use outboxd_core::lsn::Lsn;
+use outboxd_core::progress::Progress;
+use outboxd_core::relation::{ColumnNames, TableName};
+use outboxd_core::stop::{Code, Stop};
+
+use crate::catalog;
+use crate::control::{ControlError, ControlSession};
+use crate::config::SourceConfig;
+use crate::error_chain;
+use crate::run::LinkFailure;
+use crate::source::session::{ReplicationSession, SessionOptions};
+use crate::wiring::connect_params;
+
+/// What a session is opened with.
+#[derive(Debug)]
+pub struct Opener {
+    pub source: SourceConfig,
+    pub tables: Vec<TableName>,
+    pub columns: ColumnNames,
+    /// Wait for the lock while another relay holds it.
+    pub stand_by: bool,
+    /// Give up when a server cannot be reached, instead of trying again for ever.
+    pub fail_fast: bool,
+    pub backoff: (Duration, Duration),
+}
+
+/// The control session of a running stream: tells when the publication or the slot changes.
+#[derive(Debug)]
+pub struct Watch {
+    control: ControlSession,
+    opener: Arc<Watching>,
+}
+
+#[derive(Debug)]
+struct Watching {
+    slot: String,
+    publication: String,
+    tables: Vec<TableName>,
+    fingerprint: Option<String>,
+}
+
+/// One look at the catalog.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    pub wal_end: Lsn,
+    pub slot: Option<Slot>,
+    pub publication: Option<Publication>,
+    /// The publication is not the one that the stream began with.
+    pub publication_changed: bool,
+    pub oldest_transaction: Duration,
+}
+
+impl Opener {
+    /// One try at once, then after 100 ms, 200 ms … with jitter, by default.
+    pub fn backoff(&self) -> ExponentialBackoff {
+        let (first, longest) = self.backoff;
+        ExponentialBuilder::default()
+            .with_min_delay(first)
+            .with_max_delay(longest)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+
+    /// Connects and takes the lock of this name on the walsender session, which it dies with.
+    pub(crate) async fn connect_and_lock(&self) -> Result<ReplicationSession, LinkFailure> {
+        let params = connect_params(&self.source, &self.source.replication_url)?;
+        let options = SessionOptions {
+            wal_sender_timeout: self.source.wal_sender_timeout,
+            max_row_bytes: self.source.max_row_bytes.as_usize(),
+        };
+        let connected = ReplicationSession::connect(&params, options).await;
+        let mut session = match connected {
+            Ok(session) => session,
+            Err(error) if self.fail_fast => {
+                return Err(error.to_stop().map_or(LinkFailure::Session(error), LinkFailure::Stop));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if session.try_lock(&self.source.name).await? {
+            return Ok(session);
+        }
+        if !self.stand_by {
+            return Err(LinkFailure::Stop(in_use(&self.source.name)));
+        }
+        tracing::info!(event = "relay.standby", slot = self.source.slot, "standing by: another is active");
+        let slice = session.lock_wait_slice().await?;
+        while !session.lock_slice(&self.source.name, slice).await? {}
+        Ok(session)
+    }
+
+    /// Everything the gate looks at.
+    pub(crate) async fn observe(
+        &self,
+        session: &mut ReplicationSession,
+        progress: Option<&Progress>,
+    ) -> Result<(Observed, Watch), LinkFailure> {
+        let identity = session.identify_system().await?;
+        let history = match progress {
+            Some(progress) if progress.timeline < identity.timeline => {
+                session.timeline_history(identity.timeline).await?
+            }
+            _ => Vec::new(),
+        };
+        let control = self.control().await?;
+        catalog::server::Settings::read(&control).await?.check_wal_level()?;
+        let tables = catalog::table::read(&control, &self.tables).await?;
+        catalog::table::check_table_contract(&tables, &self.columns)?;
+        let slot = catalog::slot::read(&control, &self.source.slot).await?;
+        let publication = catalog::publication::read(&control, &self.source.publication, &self.tables);
+        let publication = publication.await?.map(Publication::from);
+        let server = Server {
+            system_id: identity.system_id,
+            timeline: identity.timeline,
+            flush_lsn: identity.flush_lsn,
+            database: identity.database,
+            history,
+        };
+        let opener = Arc::new(Watching {
+            slot: self.source.slot.clone(),
+            publication: self.source.publication.clone(),
+            tables: self.tables.clone(),
+            fingerprint: publication.as_ref().map(|publication| publication.fingerprint.clone()),
+        });
+        Ok((Observed { server, slot, publication }, Watch { control, opener }))
+    }
+
+    pub(crate) async fn create_slot(
+        &self,
+        session: &mut ReplicationSession,
+    ) -> Result<Lsn, LinkFailure> {
+        let control = self.control().await?;
+        catalog::capacity::Capacity::read(&control).await?.check_free_slot()?;
+        let writers = catalog::transactions::open_writers(&control).await?;
+        if !writers.is_empty() {
+            tracing::info!(
+                event = "slot.waiting",
+                transactions = writers.len(),
+                "creating the slot waits for open transactions: {}",
+                catalog::transactions::describe(&writers)
+            );
+        }
+        Ok(session.create_logical_slot(&self.source.slot, self.source.failover.unwrap_or(true)).await?)
+    }
+
+    async fn control(&self) -> Result<ControlSession, LinkFailure> {
+        let params = connect_params(&self.source, &self.source.url)?;
+        Ok(ControlSession::connect(&params).await?)
+    }
+
+    pub(crate) async fn start(&self, session: &mut ReplicationSession) -> Result<(), LinkFailure> {
+        Ok(session.start(&self.source.slot, &[&self.source.publication]).await?)
+    }
+
+    /// Whether the stream may go on with what was seen.
+    pub(crate) fn judge(&self, watched: &Watched) -> Result<(), Stop> {
+        if watched.publication_changed {
+            return Err(Stop::new(
+                Code::Publication,
+                format!("publication \"{}\" was changed while streaming", self.source.publication),
+            )
+            .detail("rows inserted meanwhile may not have reached the slot")
+            .hint("check for skipped rows, then start with `--accept-publication`"));
+        }
+        let lost = watched.slot.as_ref().and_then(|slot| slot.lost.as_ref());
+        match lost {
+            Some(reason) => {
+                Err(Stop::new(Code::SlotLost, format!("slot \"{}\" was invalidated", self.source.slot))
+                    .detail(format!("Postgres removed WAL that the slot still needed ({reason})"))
+                    .hint("events from the recorded position on have to be published from the table"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Watch {
+    /// The next look. An error means that the session is gone.
+    pub(crate) async fn next(&mut self) -> Result<Watched, String> {
+        tokio::select! {
+            () = self.control.closed() => return Err("the control session was closed".to_owned()),
+            () = tokio::time::sleep(WATCH_EVERY) => {}
+        }
+        self.look().await.map_err(|error| error_chain(&error))
+    }
+
+    async fn look(&self) -> Result<Watched, ControlError> {
+        let Watching { slot, publication, tables, fingerprint } = &*self.opener;
+        let wal_end = catalog::server::wal_end(&self.control).await?;
+        let slot = catalog::slot::read(&self.control, slot).await?;
+        let publication = catalog::publication::read(&self.control, publication, tables).await?;
+        let publication = publication.map(Publication::from);
+        let found = publication.as_ref().map(|publication| &publication.fingerprint);
+        let publication_changed = found != fingerprint.as_ref();
+        let oldest_transaction = catalog::transactions::oldest_age(&self.control).await?;
+        Ok(Watched { wal_end, slot, publication, publication_changed, oldest_transaction })
+    }
+}
+
+fn in_use(name: &str) -> Stop {
+    Stop::new(Code::SlotInUse, format!("another relay named \"{name}\" is active"))
+        .detail("it holds the advisory lock of this name in the database")
+        .hint("leave out --no-wait to stand by for it")
+}
+
+impl From<Stop> for LinkFailure {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<ControlError> for LinkFailure {
+    fn from(error: ControlError) -> Self {
+        if error.is_transient() {
+            return Self::Control(error_chain(&error));
+        }
+        Self::Stop(error.into())
+    }
+}
+
+const WATCH_EVERY: Duration = Duration::from_secs(5);

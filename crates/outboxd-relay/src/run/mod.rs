@@ -1,0 +1,161 @@
+//! The run loop: one task that owns the relay's state, the session and the sink.
+//!
+//! It only carries: what comes in goes to the core, what the core wants is done. One biased
+//! `select!` waits; its branches, most urgent first:
+//!
+//! 1. the operator's shutdown,
+//! 2. delivery reports: they free room and move the position,
+//! 3. answers of look-ups (topics, the progress topic, the watch on the catalog),
+//! 4. the session: frames when there is room for them, and whatever is to be sent,
+//! 5. time.
+
+mod clock;
+mod link;
+mod notes;
+mod reports;
+mod session;
+mod tasks;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use outboxd_core::relay::{Output, Relay};
+use outboxd_core::stop::Stop;
+use tokio::sync::watch;
+
+use self::clock::Stopwatch;
+use self::link::{Link, LinkEvent};
+pub(crate) use self::link::LinkFailure;
+use self::tasks::Tasks;
+use crate::health::Snapshot;
+use crate::open::Opener;
+use crate::sink::Sink;
+
+/// A relay with its session and its sink.
+pub struct Runner<S> {
+    relay: Relay,
+    sink: S,
+    link: Link,
+    tasks: Tasks,
+    stopwatch: Stopwatch,
+    finished: Option<Result<(), Stop>>,
+    snapshots: watch::Sender<Snapshot>,
+    snapshot: Snapshot,
+}
+
+impl<S: Sink> Runner<S> {
+    pub fn new(relay: Relay, sink: S, opener: Opener, snapshots: watch::Sender<Snapshot>) -> Self {
+        let opener = Arc::new(opener);
+        Self {
+            relay,
+            sink,
+            link: Link::new(Arc::clone(&opener)),
+            tasks: Tasks::new(opener),
+            stopwatch: Stopwatch::start(),
+            finished: None,
+            snapshot: Snapshot::default(),
+            snapshots,
+        }
+    }
+
+    /// Runs until `shutdown` resolves and everything is drained, or until the core stops.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), Stop> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut shutting_down = false;
+        self.relay.start(self.stopwatch.now());
+        loop {
+            self.carry_out();
+            if let Some(outcome) = self.finished.take() {
+                self.link.close().await;
+                self.publish();
+                return outcome;
+            }
+            let wants_input = self.relay.wants_input();
+            self.snapshot.observe_pressure(self.relay.is_streaming() && !wants_input);
+            let due = self.stopwatch.instant(self.relay.poll_timeout());
+            tokio::select! {
+                biased;
+                () = &mut shutdown, if !shutting_down => {
+                    shutting_down = true;
+                    self.relay.handle_shutdown(self.stopwatch.now());
+                }
+                () = self.sink.reports_ready() => self.take_reports(),
+                answer = self.tasks.next() => self.take_answer(answer),
+                event = self.link.event(wants_input) => self.take_event(event),
+                () = tokio::time::sleep_until(due) => {
+                    self.relay.handle_timeout(self.stopwatch.now());
+                    self.publish();
+                }
+            }
+            self.retry_held();
+        }
+    }
+
+    /// Does what the core wants, in its order.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.relay.poll_output() {
+            match output {
+                Output::Open => self.link.connect(),
+                Output::ReadProgress => self.read_progress(tasks::Purpose::Claim),
+                Output::CreateSlot => self.link.create_slot(),
+                Output::StartStream => self.link.start_stream(),
+                Output::EndStream => self.link.end_stream(),
+                Output::CloseSession(reason) => {
+                    tracing::warn!(event = "session.closed", %reason, "session given up");
+                    self.drop_session();
+                }
+                Output::Status(status) => self.link.send_status(&status.encode()),
+                Output::AppendProgress { key, value } => {
+                    self.append_progress(&key, value.as_deref());
+                }
+                Output::DescribeTopic(topic) => {
+                    let lookup = self.sink.describe_topic(topic.clone());
+                    self.tasks.describe_topic(topic, lookup);
+                }
+                Output::ReplaceProducer => self.replace_producer(),
+                Output::Note(note) => notes::log(&note),
+                Output::Finished(outcome) => self.finished = Some(outcome),
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: LinkEvent) {
+        let now = self.stopwatch.now();
+        match event {
+            LinkEvent::Locked => self.read_progress(tasks::Purpose::Open),
+            LinkEvent::Observed(opened, watch) => {
+                self.tasks.watch(*watch);
+                self.relay.handle_opened(now, *opened);
+            }
+            LinkEvent::SlotCreated(consistent_point) => {
+                self.relay.handle_slot_created(now, consistent_point);
+            }
+            LinkEvent::Started => {
+                self.snapshot.streaming_since = Some(now.unix_ms);
+                self.feed();
+            }
+            LinkEvent::Read => self.feed(),
+            LinkEvent::Nothing => {}
+            LinkEvent::Failed(error) => self.session_failed(error),
+        }
+    }
+
+    fn drop_session(&mut self) {
+        self.link.drop_session();
+        self.tasks.forget_session();
+        self.snapshot.streaming_since = None;
+    }
+
+    fn replace_producer(&mut self) {
+        if let Err(error) = self.sink.replace_producer() {
+            let stop = Stop::new(outboxd_core::stop::Code::Config, "no new Kafka producer")
+                .detail(error.to_string());
+            self.relay.handle_stop(self.stopwatch.now(), stop);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.snapshot.update(&mut self.relay, self.stopwatch.now());
+        self.snapshots.send_replace(self.snapshot.clone());
+    }
+}

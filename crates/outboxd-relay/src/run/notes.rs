@@ -1,0 +1,47 @@
+//! The core's notes as log lines.
+
+use outboxd_core::relay::Note;
+
+pub(super) fn log(note: &Note) {
+    match note {
+        Note::Claimed { acquisition, end_lsn, partial, repeats_max } => {
+            let partial = partial.map_or(0, |partial| partial.changes);
+            tracing::info!(
+                event = "progress.claimed",
+                acquisition,
+                lsn = %end_lsn,
+                partial,
+                repeats_max,
+                "took over at the recorded position; at most {repeats_max} events may repeat"
+            );
+        }
+        Note::PositionLowered { from, to } => tracing::warn!(
+            event = "gate.position_lowered",
+            %from,
+            lsn = %to,
+            "idle WAL past the timeline's switch point was given back"
+        ),
+        Note::SlotRecorded { end_lsn } => {
+            tracing::info!(event = "slot.recorded", lsn = %end_lsn, "position of the slot recorded");
+        }
+        Note::Streaming { end_lsn } => {
+            tracing::info!(event = "slot.streaming", lsn = %end_lsn, "stream requested");
+        }
+        Note::Released => tracing::warn!(
+            event = "slot.released",
+            "stream ended until Kafka answers, so that Postgres may shut down; the lock is kept"
+        ),
+        Note::ProducerFailed { error } => {
+            tracing::error!(event = "producer.failed", %error, "producer failed");
+        }
+        Note::ProducerReplaced { lost } => {
+            tracing::warn!(event = "producer.replaced", lost, "new producer; lost records go again");
+        }
+        Note::TopicUnavailable { topic, error } => {
+            tracing::warn!(event = "topic.unavailable", topic, %error, "its events wait");
+        }
+        Note::Draining { in_flight } => {
+            tracing::info!(event = "relay.draining", in_flight, "waiting for what is in flight");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Delivery reports and the records that wait for them.
+
+use outboxd_core::record::{Record, Token};
+use outboxd_core::stop::{RecordError, RecordErrorKind};
+
+use super::Runner;
+use crate::sink::{ProduceError, Refusal, RefusalCause, Report, Sink};
+
+impl<S: Sink> Runner<S> {
+    pub(super) fn take_reports(&mut self) {
+        let now = self.stopwatch.now();
+        while let Some(report) = self.sink.next_report() {
+            match report {
+                Report::Acked(token) => self.relay.handle_ack(now, token),
+                Report::Refused(refusal) => self.take_refusal(*refusal),
+                Report::ProgressAcked { offset } => self.relay.handle_progress_acked(now, offset),
+                Report::ProgressRefused { error } => self.relay.handle_progress_lost(now, &error),
+                Report::Fatal { error } => self.relay.handle_producer_failed(now, &error),
+            }
+        }
+        self.relay.handle_reports_end(now);
+    }
+
+    pub(super) fn append_progress(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if let Err(error) = self.sink.append_progress(key, value) {
+            self.relay.handle_progress_lost(self.stopwatch.now(), &error.to_string());
+        }
+    }
+
+    /// After every event: acks and answers may have let through what had to wait.
+    pub(super) fn retry_held(&mut self) {
+        if !self.relay.is_holding() {
+            return;
+        }
+        let now = self.stopwatch.now();
+        let mut failed = None;
+        let sink = &mut self.sink;
+        self.relay.retry_held(now, &mut |record| hand_over(sink, &record, &mut failed));
+        self.take_not_taken(failed);
+        if !self.relay.is_holding() {
+            self.feed();
+        }
+    }
+
+    pub(super) fn take_not_taken(&mut self, failed: Option<NotTaken>) {
+        let Some(NotTaken { token, error }) = failed else { return };
+        let now = self.stopwatch.now();
+        match kind(error.cause) {
+            None => self.relay.handle_lost(token, &error.error),
+            Some(kind) => {
+                let message = error.error;
+                let unnamed = RecordError { kind, event_id: None, topic: None, key: None, message };
+                self.relay.handle_refused(now, token, &unnamed);
+            }
+        }
+        self.relay.handle_reports_end(now);
+    }
+
+    fn take_refusal(&mut self, refusal: Refusal) {
+        let now = self.stopwatch.now();
+        let Some(kind) = kind(refusal.cause) else {
+            if refusal.cause == (RefusalCause::ProducerLost { possibly_persisted: true }) {
+                self.snapshot.possibly_persisted += 1;
+            }
+            return self.relay.handle_lost(refusal.token, &refusal.error);
+        };
+        self.snapshot.publish_errors += 1;
+        let error = RecordError {
+            kind,
+            event_id: refusal.event_id,
+            topic: Some(refusal.topic),
+            key: refusal.key,
+            message: refusal.error,
+        };
+        self.relay.handle_refused(now, refusal.token, &error);
+    }
+}
+
+/// A record that the sink did not even take.
+pub(super) struct NotTaken {
+    token: Token,
+    error: ProduceError,
+}
+
+pub(super) fn hand_over<S: Sink>(
+    sink: &mut S,
+    record: &Record<'_>,
+    failed: &mut Option<NotTaken>,
+) {
+    if let Err(error) = sink.produce(record) {
+        *failed = Some(NotTaken { token: record.token, error });
+    }
+}
+
+/// `None`: not the record's fault.
+fn kind(cause: RefusalCause) -> Option<RecordErrorKind> {
+    Some(match cause {
+        RefusalCause::TooLarge => RecordErrorKind::RecordTooLarge,
+        RefusalCause::UnknownTopic => RecordErrorKind::UnknownTopic,
+        RefusalCause::Unauthorized => RecordErrorKind::TopicUnauthorized,
+        RefusalCause::InvalidTimestamp => RecordErrorKind::InvalidTimestamp,
+        RefusalCause::InvalidRecord => RecordErrorKind::InvalidRecord,
+        RefusalCause::ProducerLost { .. } => return None,
+    })
+}

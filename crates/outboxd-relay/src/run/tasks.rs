@@ -1,0 +1,157 @@
+//! Look-ups that run beside the loop: topics, the progress topic, the watch on the catalog.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outboxd_core::progress::Recorded;
+use outboxd_core::stop::{Code, Stop};
+use outboxd_core::topic::{TopicError, TopicInfo};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::Runner;
+use super::link::LinkFailure;
+use crate::open::{Opener, Watch, Watched};
+use crate::sink::{ProgressRead, Sink, SinkError};
+
+pub(super) struct Tasks {
+    set: JoinSet<Answer>,
+    /// Those that belong to the present session.
+    of_session: Vec<AbortHandle>,
+    opener: Arc<Opener>,
+}
+
+/// Why the progress topic is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    /// Before the gate.
+    Open,
+    /// After our claim.
+    Claim,
+}
+
+pub(super) enum Answer {
+    Topic(String, Result<TopicInfo, TopicError>),
+    Progress(Purpose, Result<ProgressRead, SinkError>),
+    Watched(Box<Watch>, Result<Watched, String>),
+    /// A task was aborted.
+    None,
+}
+
+impl Tasks {
+    pub(super) fn new(opener: Arc<Opener>) -> Self {
+        Self { set: JoinSet::new(), of_session: Vec::new(), opener }
+    }
+
+    pub(super) fn describe_topic(
+        &mut self,
+        topic: String,
+        lookup: impl Future<Output = Result<TopicInfo, TopicError>> + Send + 'static,
+    ) {
+        self.set.spawn(async move { Answer::Topic(topic, lookup.await) });
+    }
+
+    pub(super) fn watch(&mut self, mut watch: Watch) {
+        let task = self.set.spawn(async move {
+            let result = watch.next().await;
+            Answer::Watched(Box::new(watch), result)
+        });
+        self.of_session.push(task);
+    }
+
+    pub(super) fn forget_session(&mut self) {
+        for task in self.of_session.drain(..) {
+            task.abort();
+        }
+    }
+
+    /// The next answer. Cancel safe.
+    pub(super) async fn next(&mut self) -> Answer {
+        let Some(answer) = self.set.join_next().await else {
+            return std::future::pending().await;
+        };
+        self.of_session.retain(|task| !task.is_finished());
+        answer.unwrap_or(Answer::None)
+    }
+
+    fn read_progress(
+        &mut self,
+        purpose: Purpose,
+        after: Duration,
+        read: impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static,
+    ) {
+        let task = self.set.spawn(async move {
+            tokio::time::sleep(after).await;
+            Answer::Progress(purpose, read.await)
+        });
+        self.of_session.push(task);
+    }
+}
+
+impl<S: Sink> Runner<S> {
+    pub(super) fn read_progress(&mut self, purpose: Purpose) {
+        self.tasks.read_progress(purpose, Duration::ZERO, self.sink.read_progress());
+    }
+
+    pub(super) fn take_answer(&mut self, answer: Answer) {
+        let now = self.stopwatch.now();
+        match answer {
+            Answer::Topic(topic, answer) => {
+                self.relay.handle_topic(now, &topic, answer);
+                if self.sink.wants_replacement() {
+                    let why = "a topic takes only smaller batches";
+                    self.relay.handle_producer_failed(now, why);
+                }
+            }
+            Answer::Progress(purpose, result) => self.take_progress(purpose, result),
+            Answer::Watched(watch, Ok(watched)) => {
+                self.snapshot.watched(&watched);
+                match self.tasks.opener.judge(&watched) {
+                    Ok(()) => self.tasks.watch(*watch),
+                    Err(stop) => self.relay.handle_stop(now, stop),
+                }
+            }
+            Answer::Watched(_, Err(error)) => self.session_failed(LinkFailure::Control(error)),
+            Answer::None => {}
+        }
+    }
+
+    fn take_progress(&mut self, purpose: Purpose, result: Result<ProgressRead, SinkError>) {
+        let now = self.stopwatch.now();
+        let read = match result {
+            Ok(read) => read,
+            Err(SinkError::Transport(error)) => {
+                tracing::warn!(event = "progress.unreadable", error, "progress topic: trying again");
+                let again = self.sink.read_progress();
+                return self.tasks.read_progress(purpose, READ_AGAIN, again);
+            }
+            Err(error) => return self.relay.handle_stop(now, unreadable(&error)),
+        };
+        let entries = read.records.iter();
+        let entries = entries.map(|it| (it.offset, it.key.as_slice(), it.value.as_deref()));
+        match (purpose, Recorded::read(entries)) {
+            (Purpose::Open, Ok(recorded)) => self.link.observe(recorded),
+            (Purpose::Claim, Ok(recorded)) => {
+                self.relay.handle_reread(now, recorded, read.high_watermark);
+            }
+            (_, Err(error)) => {
+                let stop = Stop::new(Code::ProgressLost, "the progress topic cannot be read")
+                    .detail(error.to_string())
+                    .hint("something else wrote there, or a newer version of outboxd did");
+                self.relay.handle_stop(now, stop);
+            }
+        }
+    }
+}
+
+fn unreadable(error: &SinkError) -> Stop {
+    let code = match error {
+        SinkError::Unauthorized(_) => Code::Permission,
+        SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
+    };
+    Stop::new(code, "the progress topic cannot be used")
+        .detail(error.to_string())
+        .hint("the relay needs to read, write and describe its progress topic")
+}
+
+const READ_AGAIN: Duration = Duration::from_secs(1);

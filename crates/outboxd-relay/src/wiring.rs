@@ -1,0 +1,212 @@
+//! From the configuration to the parts it configures.
+
+use std::time::Duration;
+
+use outboxd_core::gate::Rules;
+use outboxd_core::headers::HeaderChoice;
+use outboxd_core::mapping::{Mapper, MappingConfig};
+use outboxd_core::relation::{ColumnNames, ExtraColumn, OptionalColumn, TableName};
+use outboxd_core::relay::{Goal, Settings};
+use outboxd_core::route::TopicRules;
+use outboxd_core::stop::{Code, Stop};
+use outboxd_core::window::Limits;
+use secrecy::ExposeSecret;
+
+use crate::config::{self, Config};
+use crate::sink::settings as kafka;
+use crate::source::params::{ChannelBinding, ConnectParams};
+use crate::source::tls_settings::{TlsMode, TlsSettings};
+
+/// What is asked for on the command line of one run and is no setting.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    pub adopt_slot: bool,
+    pub accept_publication: bool,
+    /// Stop instead of waiting for another relay.
+    pub no_wait: bool,
+    /// Stop instead of waiting for a server.
+    pub fail_fast: bool,
+}
+
+pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
+    let Config { source, delivery, .. } = config;
+    Settings {
+        rules: Rules {
+            database: source.database.clone(),
+            slot: source.slot.clone(),
+            publication: source.publication.clone(),
+            create_slot: source.create_slot || goal == Goal::SetUp,
+            adopt_slot: wishes.adopt_slot,
+            accept_publication: wishes.accept_publication,
+        },
+        goal,
+        limits: Limits {
+            events: delivery.max_in_flight_events.get() as usize,
+            bytes: delivery.max_in_flight_bytes.as_u64(),
+        },
+        unrecorded_events_max: u64::from(delivery.max_unrecorded_events.get()),
+        progress_interval: delivery.progress_interval,
+        wal_sender_timeout: source.wal_sender_timeout,
+        release_after: source.release_after,
+        drain_timeout: delivery.drain_timeout,
+    }
+}
+
+pub fn mapper(config: &Config) -> Result<Mapper, Stop> {
+    let choice = |header: config::RelayHeader| config.headers.include.contains(&header);
+    let mapping = MappingConfig {
+        tables: tables(config)?,
+        columns: columns(config),
+        topics: TopicRules {
+            template: config.topic.template.clone(),
+            map: config.topic.map.clone(),
+            allow: config.topic.allow.clone(),
+        },
+        headers: HeaderChoice {
+            event_type: choice(config::RelayHeader::Type),
+            sequence: choice(config::RelayHeader::Sequence),
+        },
+    };
+    Mapper::new(mapping).map_err(|error| {
+        Stop::new(Code::Config, error.to_string()).hint("see [topic], [columns] and source.tables")
+    })
+}
+
+pub fn tables(config: &Config) -> Result<Vec<TableName>, Stop> {
+    let parse = |name: &String| {
+        name.parse().map_err(|error| {
+            Stop::new(Code::Config, format!("source.tables: {error}"))
+                .hint("name tables as schema.table")
+        })
+    };
+    config.source.tables.iter().map(parse).collect()
+}
+
+pub fn columns(config: &Config) -> ColumnNames {
+    let columns = &config.columns;
+    let optional = |column: &config::OptionalColumn| match column.required {
+        true => OptionalColumn::Named(column.name.clone()),
+        false => OptionalColumn::IfPresent(column.name.clone()),
+    };
+    let extra = |extra: &config::ExtraColumn| ExtraColumn {
+        column: extra.column.clone(),
+        header: extra.header.clone(),
+    };
+    ColumnNames {
+        id: columns.id.clone(),
+        aggregate_type: columns.aggregatetype.clone(),
+        aggregate_id: columns.aggregateid.clone(),
+        event_type: columns.event_type.clone(),
+        payload: columns.payload.clone(),
+        headers: optional(&columns.headers),
+        created_at: optional(&columns.created_at),
+        topic: columns.topic.clone(),
+        partition_key: columns.partition_key.clone(),
+        schema_version: columns.schema_version.clone(),
+        content_type: columns.content_type.clone(),
+        extra: columns.extra.iter().map(extra).collect(),
+    }
+}
+
+/// How to reach Postgres now: a password in a file is read each time.
+pub fn connect_params(
+    config: &config::SourceConfig,
+    url: &config::Secret,
+) -> Result<ConnectParams, Stop> {
+    let refused = |error: &dyn std::error::Error| {
+        Stop::new(Code::Config, "the connection URL cannot be used")
+            .detail(crate::error_chain(error))
+            .hint("it has the form postgres://user:password@host:5432/database")
+    };
+    let url = url.read().map_err(|error| refused(&error))?;
+    let mut params = ConnectParams::parse(url.expose_secret()).map_err(|error| refused(&error))?;
+    let tls = &config.tls;
+    let mode = match tls.mode {
+        config::TlsMode::Disable => TlsMode::Disable,
+        config::TlsMode::Prefer => TlsMode::Prefer,
+        config::TlsMode::Require => TlsMode::Require,
+        config::TlsMode::VerifyCa => TlsMode::VerifyCa,
+        config::TlsMode::VerifyFull => TlsMode::VerifyFull,
+    };
+    let given = tls.ca.is_some() || tls.cert.is_some() || mode != TlsMode::Prefer;
+    if given {
+        let files = (tls.ca.clone(), tls.cert.clone(), tls.key.clone());
+        params.tls = TlsSettings::new(Some(mode), files.0, files.1, files.2)
+            .map_err(|error| refused(&error))?;
+    }
+    match config.channel_binding {
+        config::ChannelBinding::Disable => params.channel_binding = ChannelBinding::Disable,
+        config::ChannelBinding::Require => params.channel_binding = ChannelBinding::Require,
+        config::ChannelBinding::Prefer => {}
+    }
+    for method in &config.allow_auth {
+        match method {
+            config::AuthMethod::Md5 => params.allowed_auth.md5 = true,
+            config::AuthMethod::Cleartext => params.allowed_auth.cleartext = true,
+        }
+    }
+    Ok(params)
+}
+
+pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
+    let config = &config.kafka;
+    let settings = kafka::KafkaSettings {
+        bootstrap_servers: config.bootstrap_servers.join(","),
+        security: security(&config.security)?,
+        compression: match config.compression {
+            config::Compression::None => kafka::Compression::None,
+            config::Compression::Gzip => kafka::Compression::Gzip,
+            config::Compression::Snappy => kafka::Compression::Snappy,
+            config::Compression::Lz4 => kafka::Compression::Lz4,
+            config::Compression::Zstd => kafka::Compression::Zstd,
+        },
+        linger: config.linger,
+        properties: config
+            .properties
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    };
+    settings.check().map_err(|error| {
+        Stop::new(Code::Config, error.to_string())
+            .hint("see [kafka] and [kafka.security]; librdkafka's CONFIGURATION.md lists properties")
+    })?;
+    Ok(settings)
+}
+
+fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
+    let read = |secret: &config::Secret| {
+        secret.read().map_err(|error| Stop::new(Code::Config, crate::error_chain(&error)))
+    };
+    let login = match &config.sasl {
+        Some(sasl) => Some(kafka::SaslLogin {
+            mechanism: match sasl.mechanism {
+                config::SaslMechanism::Plain => kafka::SaslMechanism::Plain,
+                config::SaslMechanism::ScramSha256 => kafka::SaslMechanism::ScramSha256,
+                config::SaslMechanism::ScramSha512 => kafka::SaslMechanism::ScramSha512,
+            },
+            username: sasl.username.clone(),
+            password: read(&sasl.password)?,
+        }),
+        None => None,
+    };
+    Ok(kafka::Security {
+        protocol: match config.protocol {
+            config::SecurityProtocol::Plaintext => kafka::SecurityProtocol::Plaintext,
+            config::SecurityProtocol::Ssl => kafka::SecurityProtocol::Ssl,
+            config::SecurityProtocol::SaslPlaintext => kafka::SecurityProtocol::SaslPlaintext,
+            config::SecurityProtocol::SaslSsl => kafka::SecurityProtocol::SaslSsl,
+        },
+        login,
+        tls: kafka::TlsSettings {
+            ca: config.tls.ca.clone(),
+            certificate: config.tls.cert.clone(),
+            key: config.tls.key.clone(),
+            key_password: config.tls.key_password.as_ref().map(read).transpose()?,
+            verify_hostname: true,
+        },
+    })
+}
+
+/// How long `setup` and other one-shot commands wait for a server.
+pub const REACH_WITHIN: Duration = Duration::from_secs(10);
