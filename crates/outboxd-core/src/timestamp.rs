@@ -229,7 +229,7 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_counting(
-            year in prop_oneof![-4712_i64..=294_276, 1960_i64..2100],
+            year in prop_oneof![-4712_i64..=0, 1960_i64..2100, 1_i64..=294_276],
             month in 1_i64..=12,
             day in 1_i64..=31,
             second_of_day in 0_i64..86_400,

@@ -20,7 +20,7 @@ impl HeaderRules {
         Self { choice, mapped: columns.header_names().map(str::to_owned).collect() }
     }
 
-    /// Lays out the headers of one event, and returns the names that its row gave in vain.
+    /// Appends the headers of one event, and returns the names that its row gave in vain.
     pub fn write<'a>(
         &self,
         event: &Event<'a>,
@@ -29,7 +29,6 @@ impl HeaderRules {
         cells: &(impl Iterator<Item = Cell<'a>> + Clone),
         headers: &mut HeaderBuffer,
     ) -> Result<Dropped<'a>, ColumnError<HeadersError>> {
-        headers.clear();
         self.choice.write(event.id, event.event_type, sequence, headers);
         for (name, value) in
             [(SCHEMA_VERSION, event.schema_version), (CONTENT_TYPE, event.content_type)]
