@@ -71,7 +71,7 @@ impl FileReader<'_> {
         substitute(text, self.environment).unwrap_or_else(|error| {
             let problem = Problem::new(format!("`{path}`: {error}"))
                 .at(Some(origin.clone()))
-                .hint("write `$$` for a dollar sign that is meant as such");
+                .hint(error.hint());
             self.problems.push(problem);
             String::new()
         })

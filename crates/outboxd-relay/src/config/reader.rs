@@ -116,8 +116,14 @@ impl Reader {
     }
 }
 
+/// Merging makes tables anew, so a section stands where the first of its keys does.
 pub(super) fn origin(value: &Value) -> Option<Origin> {
-    value.origin().map(Origin::parse)
+    match &value.kind {
+        ValueKind::Table(table) if value.origin().is_none() => {
+            table.iter().min_by_key(|(key, _)| *key).and_then(|(_, inner)| origin(inner))
+        }
+        _ => value.origin().map(Origin::parse),
+    }
 }
 
 fn is_table(value: &Value) -> bool {

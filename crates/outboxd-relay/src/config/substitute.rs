@@ -17,6 +17,16 @@ pub(super) enum SubstituteError {
     Required { name: String, why: String },
 }
 
+impl SubstituteError {
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Unclosed | Self::Malformed(_) => "write `$$` for a dollar sign meant as such",
+            Self::Unset(_) => "set it, or give a default as `${VAR:-default}`",
+            Self::Required { .. } => "set it, to something that is not empty",
+        }
+    }
+}
+
 pub(super) fn substitute(
     text: &str,
     environment: &BTreeMap<String, String>,

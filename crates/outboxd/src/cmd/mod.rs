@@ -2,11 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "becomes a command with the run loop"))]
 mod run;
-#[cfg_attr(not(test), expect(dead_code, reason = "becomes a command with the set-up"))]
 mod setup;
-#[cfg_attr(not(test), expect(dead_code, reason = "becomes a command with the status report"))]
 mod status;
 pub(crate) mod version;
 

@@ -28,7 +28,7 @@ fn a_key_in_the_wrong_section_is_found() {
 fn an_unknown_section_is_named_once() {
     let stop = stop("[kafak]\nlinger = '1ms'\ncompression = 'lz4'");
     assert!(stop.starts_with("error[config]: unknown section `kafak`\n"), "{stop}");
-    assert!(stop.ends_with("hint: did you mean `kafka`?"), "{stop}");
+    assert!(stop.ends_with("detail: file outboxd.toml:3\nhint: did you mean `kafka`?"), "{stop}");
 }
 
 #[test]
