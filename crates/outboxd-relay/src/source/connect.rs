@@ -73,8 +73,7 @@ async fn log_in(
 }
 
 async fn open(endpoint: &Endpoint, params: &ConnectParams) -> Result<Secured, SourceError> {
-    let unreachable =
-        |error| SourceError::Unreachable { endpoint: endpoint.to_string(), error };
+    let unreachable = |error| SourceError::Unreachable { endpoint: endpoint.to_string(), error };
     match &endpoint.host {
         EndpointHost::Unix(directory) => {
             let path = directory.join(format!(".s.PGSQL.{}", endpoint.port));

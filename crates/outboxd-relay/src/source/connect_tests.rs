@@ -10,8 +10,11 @@ const OPTIONS: SessionOptions =
 
 #[tokio::test]
 async fn passes_over_the_dead_and_the_standby() {
-    let [dead, standby, primary] =
-        [ScriptedServer::listen().await, ScriptedServer::listen().await, ScriptedServer::listen().await];
+    let [dead, standby, primary] = [
+        ScriptedServer::listen().await,
+        ScriptedServer::listen().await,
+        ScriptedServer::listen().await,
+    ];
     let params = ScriptedServer::params(&[&dead, &standby, &primary]);
     drop(dead);
     let servers = async {

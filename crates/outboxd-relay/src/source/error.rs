@@ -11,7 +11,11 @@ use super::server_error::ServerError;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("cannot reach {endpoint}")]
-    Unreachable { endpoint: String, #[source] error: io::Error },
+    Unreachable {
+        endpoint: String,
+        #[source]
+        error: io::Error,
+    },
     #[error("{endpoint} did not complete the login within {} s", after.as_secs_f32())]
     TimedOut { endpoint: String, after: Duration },
     #[error("{endpoint} is a standby, and the primary is wanted")]
@@ -54,7 +58,11 @@ pub enum TlsError {
     #[error("the TLS handshake failed")]
     Handshake(#[source] openssl::ssl::Error),
     #[error("cannot use {}", path.display())]
-    File { path: PathBuf, #[source] error: openssl::error::ErrorStack },
+    File {
+        path: PathBuf,
+        #[source]
+        error: openssl::error::ErrorStack,
+    },
     #[error("TLS could not be set up")]
     Setup(#[from] openssl::error::ErrorStack),
 }
@@ -132,9 +140,10 @@ impl From<ServerError> for SourceError {
 /// The connection ended in the handshake, as when a server restarts; nobody refused anything.
 fn was_cut(error: &openssl::ssl::Error) -> bool {
     let ended = |stack: &openssl::error::ErrorStack| {
-        stack.errors().iter().any(|error| {
-            error.reason().is_some_and(|reason| reason.contains("unexpected eof"))
-        })
+        stack
+            .errors()
+            .iter()
+            .any(|error| error.reason().is_some_and(|reason| reason.contains("unexpected eof")))
     };
     error.io_error().is_some()
         || error.code() == openssl::ssl::ErrorCode::SYSCALL

@@ -13,15 +13,23 @@ use super::server_error::ServerError;
 pub enum BackendFrame<'a> {
     CopyData(&'a [u8]),
     /// A CopyData above the limit: its first bytes and its full length. The rest is thrown away.
-    Skimmed { head: &'a [u8], length: usize },
+    Skimmed {
+        head: &'a [u8],
+        length: usize,
+    },
     CopyBoth,
     CopyDone,
     CommandComplete,
     ReadyForQuery,
     Error(Box<ServerError>),
     Notice(Box<ServerError>),
-    ParameterStatus { name: String, value: String },
-    BackendKey { process_id: i32 },
+    ParameterStatus {
+        name: String,
+        value: String,
+    },
+    BackendKey {
+        process_id: i32,
+    },
     RowDescription(Vec<String>),
     DataRow(Row),
     EmptyQuery,
@@ -90,9 +98,7 @@ fn convert(message: Message) -> io::Result<BackendFrame<'static>> {
             name: body.name()?.to_owned(),
             value: body.value()?.to_owned(),
         },
-        Message::BackendKeyData(body) => {
-            BackendFrame::BackendKey { process_id: body.process_id() }
-        }
+        Message::BackendKeyData(body) => BackendFrame::BackendKey { process_id: body.process_id() },
         Message::RowDescription(body) => BackendFrame::RowDescription(column_names(&body)?),
         Message::DataRow(body) => BackendFrame::DataRow(row(&body)?),
         other => BackendFrame::Authentication(auth_request(other)?),

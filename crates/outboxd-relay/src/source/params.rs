@@ -161,7 +161,10 @@ fn endpoints(config: &Config) -> Result<Vec<Endpoint>, ParamsError> {
         .collect()
 }
 
-fn endpoint_host(host: Option<&Host>, address: Option<&IpAddr>) -> Result<EndpointHost, ParamsError> {
+fn endpoint_host(
+    host: Option<&Host>,
+    address: Option<&IpAddr>,
+) -> Result<EndpointHost, ParamsError> {
     match (host, address) {
         (Some(Host::Unix(directory)), _) => Ok(EndpointHost::Unix(directory.clone())),
         (Some(Host::Tcp(name)), address) => {
@@ -179,9 +182,11 @@ fn port(ports: &[u16], index: usize, hosts: usize) -> Result<u16, ParamsError> {
     match ports {
         [] => Ok(DEFAULT_PORT),
         [port] => Ok(*port),
-        ports => ports.get(index).copied().filter(|_| ports.len() == hosts).ok_or(
-            ParamsError::HostsDoNotMatch { hosts, other: ports.len(), what: "ports" },
-        ),
+        ports => ports
+            .get(index)
+            .copied()
+            .filter(|_| ports.len() == hosts)
+            .ok_or(ParamsError::HostsDoNotMatch { hosts, other: ports.len(), what: "ports" }),
     }
 }
 
@@ -223,11 +228,8 @@ fn tls(keys: UrlKeys, config: &Config) -> Result<TlsSettings, ParamsError> {
 const DEFAULT_PORT: u16 = 5432;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
-const KEEPALIVES: Keepalives = Keepalives {
-    idle: Duration::from_secs(10),
-    interval: Duration::from_secs(5),
-    retries: 3,
-};
+const KEEPALIVES: Keepalives =
+    Keepalives { idle: Duration::from_secs(10), interval: Duration::from_secs(5), retries: 3 };
 const PARSER_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[cfg(test)]

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn what_a_person_must_change_is_not() {
-        let codes = ["28P01", "28000", "3D000", "42501", "42704", "55000", "42601", "53400", "", "é"];
+        let codes =
+            ["28P01", "28000", "3D000", "42501", "42704", "55000", "42601", "53400", "", "é"];
         for code in codes {
             assert!(!error(code).is_transient(), "{code}");
         }

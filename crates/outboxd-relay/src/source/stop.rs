@@ -100,15 +100,15 @@ fn auth(error: &AuthError) -> Stop {
 
 fn server(error: &ServerError) -> Option<Stop> {
     let (code, hint) = match error.kind() {
-        ErrorKind::WrongPassword => {
-            (Code::Login, "check user and password in the connection URL")
-        }
+        ErrorKind::WrongPassword => (Code::Login, "check user and password in the connection URL"),
         ErrorKind::LoginRefused => (
             Code::Login,
             "check that the role exists and may log in, and that pg_hba.conf lets it connect to \
              this database from this host",
         ),
-        ErrorKind::DatabaseMissing => (Code::Login, "check the database name in the connection URL"),
+        ErrorKind::DatabaseMissing => {
+            (Code::Login, "check the database name in the connection URL")
+        }
         ErrorKind::NoPermission => (
             Code::Permission,
             "a replication connection needs a role with the REPLICATION attribute: \
@@ -125,11 +125,12 @@ fn server(error: &ServerError) -> Option<Stop> {
         ErrorKind::NotReady | ErrorKind::ShuttingDown => {
             (Code::PostgresUnreachable, "wait until the server accepts connections")
         }
-        ErrorKind::InUse
-        | ErrorKind::Missing
-        | ErrorKind::NotUsable
-        | ErrorKind::OtherTransient
-        | ErrorKind::Other => return None,
+        ErrorKind::OtherTransient => return None,
+        // Fatal: said to the whole session, not to a command. So the login was refused.
+        _ if error.severity == "FATAL" => (Code::Login, "check the connection URL and its options"),
+        ErrorKind::InUse | ErrorKind::Missing | ErrorKind::NotUsable | ErrorKind::Other => {
+            return None;
+        }
     };
     let stop = Stop::new(code, error.to_string()).hint(error.hint.as_deref().unwrap_or(hint));
     Some(match &error.detail {
@@ -143,7 +144,11 @@ fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let own = error.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.ends_with(&own) {
+            text = format!("{text}: {own}");
+        }
         cause = error.source();
     }
     text

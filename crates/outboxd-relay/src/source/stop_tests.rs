@@ -3,10 +3,10 @@
 use super::*;
 use crate::source::error::ProtocolError;
 
-fn server_stop(sqlstate: &str) -> Option<Stop> {
+fn server_stop(severity: &str, sqlstate: &str) -> Option<Stop> {
     let error = ServerError {
         sqlstate: sqlstate.to_owned(),
-        severity: "FATAL".to_owned(),
+        severity: severity.to_owned(),
         message: "no".to_owned(),
         ..ServerError::default()
     };
@@ -15,7 +15,7 @@ fn server_stop(sqlstate: &str) -> Option<Stop> {
 
 #[test]
 fn refusals_of_the_server_have_codes_of_their_own() {
-    let code = |sqlstate| server_stop(sqlstate).unwrap().code;
+    let code = |sqlstate| server_stop("FATAL", sqlstate).unwrap().code;
     assert_eq!(code("28P01"), Code::Login);
     assert_eq!(code("28000"), Code::Login);
     assert_eq!(code("3D000"), Code::Login);
@@ -24,13 +24,16 @@ fn refusals_of_the_server_have_codes_of_their_own() {
     assert_eq!(code("53400"), Code::NoFreeSlot);
     assert_eq!(code("57P03"), Code::PostgresUnreachable);
     for left_to_the_caller in ["55006", "42704", "55000", "42601"] {
-        assert_eq!(server_stop(left_to_the_caller), None);
+        assert_eq!(server_stop("ERROR", left_to_the_caller), None);
+    }
+    for refused_at_login in ["42704", "22023"] {
+        assert_eq!(code(refused_at_login), Code::Login);
     }
 }
 
 #[test]
 fn each_hint_is_the_next_step() {
-    let hint = |sqlstate| server_stop(sqlstate).unwrap().hint.unwrap();
+    let hint = |sqlstate| server_stop("FATAL", sqlstate).unwrap().hint.unwrap();
     assert!(hint("28P01").contains("password"));
     assert!(hint("28000").contains("pg_hba.conf"));
     assert!(hint("42501").contains("REPLICATION"));

@@ -52,10 +52,8 @@ impl ScriptedServer {
     }
 
     pub(super) fn params(listeners: &[&TcpListener]) -> ConnectParams {
-        let hosts: Vec<_> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().unwrap().to_string())
-            .collect();
+        let hosts: Vec<_> =
+            listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
         let url = format!("postgres://relay@{}/shop?sslmode=disable", hosts.join(","));
         ConnectParams::parse(&url).unwrap()
     }

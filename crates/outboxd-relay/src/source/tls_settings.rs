@@ -81,9 +81,7 @@ impl FromStr for TlsMode {
 /// The TLS settings contradict each other.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TlsSettingsError {
-    #[error(
-        "unknown TLS mode {0:?}: expected disable, prefer, require, verify-ca or verify-full"
-    )]
+    #[error("unknown TLS mode {0:?}: expected disable, prefer, require, verify-ca or verify-full")]
     UnknownMode(String),
     #[error("a client certificate is given, but not its key")]
     KeyMissing,
@@ -106,8 +104,7 @@ mod tests {
 
     #[test]
     fn require_checks_the_chain_once_there_is_a_ca() {
-        let settings =
-            |ca| TlsSettings::new(Some(TlsMode::Require), ca, None, None).unwrap();
+        let settings = |ca| TlsSettings::new(Some(TlsMode::Require), ca, None, None).unwrap();
         assert!(!settings(None).verifies_chain());
         assert!(settings(Some(PathBuf::from("ca.pem"))).verifies_chain());
     }
@@ -115,10 +112,7 @@ mod tests {
     #[test]
     fn half_a_client_identity_is_refused() {
         let file = || Some(PathBuf::from("client.pem"));
-        assert_eq!(
-            TlsSettings::new(None, None, file(), None),
-            Err(TlsSettingsError::KeyMissing)
-        );
+        assert_eq!(TlsSettings::new(None, None, file(), None), Err(TlsSettingsError::KeyMissing));
         assert_eq!(
             TlsSettings::new(None, None, None, file()),
             Err(TlsSettingsError::CertificateMissing)

@@ -27,7 +27,8 @@ impl ReplicationSession {
              exception when lock_not_available then null; end",
             key = key_sql(name),
         );
-        let sql = format!("do {wait}; {ask}", wait = quote::literal(&wait), ask = try_lock_sql(name));
+        let sql =
+            format!("do {wait}; {ask}", wait = quote::literal(&wait), ask = try_lock_sql(name));
         self.locked(&sql).await
     }
 

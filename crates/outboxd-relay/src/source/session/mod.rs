@@ -38,6 +38,8 @@ pub struct ReplicationSession {
     framer: Framer<Socket>,
     info: ServerInfo,
     state: State,
+    /// A stream of this session was ended by CopyDone; see [`Self::start`].
+    spent: bool,
     /// What the server remarked before the stream began. Delivered at its start.
     early_notices: Vec<ServerError>,
 }
@@ -58,7 +60,7 @@ impl ReplicationSession {
         options: SessionOptions,
     ) -> Result<Self, SourceError> {
         let Connected { framer, info } = connect(params, options).await?;
-        Ok(Self { framer, info, state: State::Idle, early_notices: Vec::new() })
+        Ok(Self { framer, info, state: State::Idle, spent: false, early_notices: Vec::new() })
     }
 
     pub fn server(&self) -> &ServerInfo {
@@ -126,6 +128,7 @@ impl ReplicationSession {
     pub fn send_copy_done(&mut self) -> Result<(), SourceError> {
         self.require(State::Streaming, "end the stream")?;
         self.state = State::Ending;
+        self.spent = true;
         self.framer.send(copy_done)
     }
 

@@ -44,13 +44,42 @@ impl ReplicationSession {
     pub async fn start(&mut self, slot: &str, publications: &[&str]) -> Result<(), SourceError> {
         self.require(State::Idle, "start a stream")?;
         self.state = State::Querying;
-        let result = self.start_copy(&start_sql(slot, publications)).await;
+        let result = self.try_start(&start_sql(slot, publications)).await;
         match &result {
             Ok(()) => self.state = State::Streaming,
             Err(_) if is_ready_after(&result) => self.state = State::Idle,
             Err(_) => {}
         }
         result
+    }
+
+    async fn try_start(&mut self, sql: &str) -> Result<(), SourceError> {
+        if self.spent {
+            self.forget_copy_done().await?;
+            self.spent = false;
+        }
+        self.start_copy(sql).await
+    }
+
+    /// A walsender keeps the mark of a CopyDone when it starts a logical stream, and ends that
+    /// stream at once (known to Postgres as bug 18754). Only the start of a physical stream clears
+    /// the mark. One beyond the end of the WAL is refused right after that, so nothing is
+    /// streamed; it leaves an error line in the server's log.
+    async fn forget_copy_done(&mut self) -> Result<(), SourceError> {
+        self.framer.send(|out| frontend::query(REFUSED_PHYSICAL_START, out))?;
+        loop {
+            match self.framer.next().await? {
+                BackendFrame::Error(error) if query::is_fatal(&error.severity) => {
+                    return Err(SourceError::Server(error));
+                }
+                BackendFrame::ReadyForQuery => return Ok(()),
+                BackendFrame::CopyBoth
+                | BackendFrame::Error(_)
+                | BackendFrame::Notice(_)
+                | BackendFrame::ParameterStatus { .. } => {}
+                _ => return Err(ProtocolError::Answer("START_REPLICATION").into()),
+            }
+        }
     }
 
     async fn start_copy(&mut self, sql: &str) -> Result<(), SourceError> {
@@ -109,6 +138,7 @@ fn start_sql(slot: &str, publications: &[&str]) -> String {
     )
 }
 
+const REFUSED_PHYSICAL_START: &str = "START_REPLICATION PHYSICAL FFFFFFFF/FFFFFFFF";
 const EARLY_NOTICES: usize = 16;
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ async fn next(session: &mut ReplicationSession) -> String {
     }
 }
 
-fn assert_misuse<T: std::fmt::Debug>(result: Result<T, SourceError>) {
+fn assert_misuse<T: std::fmt::Debug>(result: &Result<T, SourceError>) {
     assert!(matches!(result, Err(SourceError::Misuse { .. })), "{result:?}");
 }
 
@@ -42,7 +42,8 @@ fn assert_misuse<T: std::fmt::Debug>(result: Result<T, SourceError>) {
 async fn a_failed_statement_leaves_the_session_usable() {
     let (mut session, mut server) = connected().await;
     let failure = [server_error("ERROR", "42601"), ready()].concat();
-    let (result, ()) = tokio::join!(session.simple_query("selec"), server.answer("selec", &failure));
+    let (result, ()) =
+        tokio::join!(session.simple_query("selec"), server.answer("selec", &failure));
     assert_eq!(result.unwrap_err().as_server().unwrap().sqlstate, "42601");
     let (result, ()) = tokio::join!(session.ping(), server.answer("select 1", rows(&["1"])));
     result.unwrap();
@@ -54,7 +55,7 @@ async fn a_fatal_error_ends_it() {
     let failure = server_error("FATAL", "57P01");
     let (result, ()) = tokio::join!(session.ping(), server.answer("select 1", &failure));
     assert!(result.unwrap_err().is_transient());
-    assert_misuse(session.ping().await);
+    assert_misuse(&session.ping().await);
 }
 
 #[tokio::test]
@@ -65,8 +66,8 @@ async fn a_query_dropped_half_way_ends_it() {
         result = session.ping() => panic!("nobody answers, and yet {result:?}"),
         () = std::future::ready(()) => {}
     }
-    assert_misuse(session.ping().await);
-    assert_misuse(session.start("s", &["p"]).await);
+    assert_misuse(&session.ping().await);
+    assert_misuse(&session.start("s", &["p"]).await);
 }
 
 #[tokio::test]
@@ -95,7 +96,10 @@ async fn identity_is_read_or_refused() {
         tokio::join!(session.identify_system(), server.answer("IDENTIFY_SYSTEM", &good));
     let identity = identity.unwrap();
     assert_eq!((identity.system_id.0, identity.timeline), (7_423_891, 2));
-    assert_eq!((identity.flush_lsn.to_string().as_str(), identity.database.as_str()), ("0/15D68C8", "shop"));
+    assert_eq!(
+        (identity.flush_lsn.to_string().as_str(), identity.database.as_str()),
+        ("0/15D68C8", "shop")
+    );
 
     let bad = [row(&["7423891", "two", "0/15D68C8", "shop"]), ready()].concat();
     let (identity, ()) =
@@ -122,10 +126,8 @@ async fn the_lock_is_asked_for_by_name() {
 #[tokio::test]
 async fn the_slice_stays_below_the_deadlock_timeout() {
     let (mut session, mut server) = connected().await;
-    let (slice, ()) = tokio::join!(
-        session.lock_wait_slice(),
-        server.answer("deadlock_timeout", rows(&["1000"]))
-    );
+    let (slice, ()) =
+        tokio::join!(session.lock_wait_slice(), server.answer("deadlock_timeout", rows(&["1000"])));
     assert_eq!(slice.unwrap(), Duration::from_millis(800));
 }
 
@@ -173,9 +175,16 @@ async fn a_stream_ends_in_a_session_that_can_stream_again() {
         assert_ne!(session.state(), State::Idle);
         assert_eq!(next(&mut session).await, frame);
     }
-    let answer = message(b'W', b"\0\0\0");
-    let (started, ()) = tokio::join!(session.start("s", &["p"]), server.answer("START", &answer));
+
+    let copy_both = message(b'W', b"\0\0\0");
+    let refused = [copy_both.clone(), server_error("ERROR", "XX000"), ready()].concat();
+    let server = async {
+        server.answer("PHYSICAL FFFFFFFF/FFFFFFFF", refused).await;
+        server.answer("LOGICAL 0/0", copy_both).await;
+    };
+    let (started, ()) = tokio::join!(session.start("s", &["p"]), server);
     started.unwrap();
+    assert_eq!(session.state(), State::Streaming);
 }
 
 #[tokio::test]
@@ -192,14 +201,14 @@ async fn an_error_in_the_stream_is_delivered() {
 #[tokio::test]
 async fn each_state_refuses_what_it_cannot_do() {
     let (mut session, _server) = connected().await;
-    assert_misuse(session.send_status(b""));
-    assert_misuse(session.send_copy_done());
+    assert_misuse(&session.send_status(b""));
+    assert_misuse(&session.send_copy_done());
     let (mut session, _server) = streaming().await;
-    assert_misuse(session.ping().await);
-    assert_misuse(session.start("s", &["p"]).await);
+    assert_misuse(&session.ping().await);
+    assert_misuse(&session.start("s", &["p"]).await);
     session.send_copy_done().unwrap();
-    assert_misuse(session.send_status(b""));
-    assert_misuse(session.send_copy_done());
+    assert_misuse(&session.send_status(b""));
+    assert_misuse(&session.send_copy_done());
 }
 
 #[tokio::test]
