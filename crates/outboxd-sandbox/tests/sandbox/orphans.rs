@@ -1,8 +1,6 @@
 //! Nothing is left when a test dies: this test starts itself a second time as a victim that starts
 //! servers, kills the victim in the way that leaves it no last word, and looks for what remains.
 
-mod common;
-
 use std::{env, fs, path::Path, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +10,7 @@ use tokio::{
     process::Command,
 };
 
-use crate::common::{eventually, is_gone};
+use crate::look::{eventually, is_gone};
 
 #[tokio::test]
 async fn servers_and_folders_do_not_survive_a_killed_test() -> Result<()> {
@@ -20,7 +18,11 @@ async fn servers_and_folders_do_not_survive_a_killed_test() -> Result<()> {
         return be_the_victim().await;
     }
     let mut victim = Command::new(env::current_exe()?)
-        .args(["--exact", "servers_and_folders_do_not_survive_a_killed_test", "--nocapture"])
+        .args([
+            "--exact",
+            "orphans::servers_and_folders_do_not_survive_a_killed_test",
+            "--nocapture",
+        ])
         .env(VICTIM, "1")
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -1,7 +1,5 @@
 //! Postgres as a process: every version, every way of ending it.
 
-mod common;
-
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +7,7 @@ use outboxd_sandbox::{Error, Flavour, PgOptions, PgVersion, Postgres, StopMode};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::common::{eventually, is_gone, state};
+use crate::look::{eventually, is_gone, state};
 
 #[tokio::test]
 async fn postgres_14_starts_crashes_and_comes_back() -> Result<()> {
@@ -182,8 +180,7 @@ async fn a_server_that_cannot_start_says_why() -> Result<()> {
 
 #[tokio::test]
 async fn servers_started_at_once_do_not_collide_and_leave_nothing() -> Result<()> {
-    let both =
-        tokio::try_join!(start(PgOptions::default()), start(PgOptions::default()))?;
+    let both = tokio::try_join!(start(PgOptions::default()), start(PgOptions::default()))?;
     let (one, other) = &both;
     assert_ne!(one.port(), other.port());
     let folders = [one, other].map(|pg| pg.socket_dir().unwrap_or(Path::new("")).to_owned());

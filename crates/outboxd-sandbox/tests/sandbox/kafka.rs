@@ -1,13 +1,11 @@
 //! Kafka as processes: one broker, three, and a listener that asks who is there.
 
-mod common;
-
 use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::{Brokers, Error, Flavour, Kafka, KafkaOptions};
 
-use crate::common::state;
+use crate::look::state;
 
 #[tokio::test]
 async fn one_broker_keeps_its_data_over_a_kill_and_a_stop() -> Result<()> {
@@ -48,7 +46,8 @@ async fn a_broker_is_frozen_and_thawed_and_refuses_what_makes_no_sense() -> Resu
 
 #[tokio::test]
 async fn three_brokers_hold_a_topic_together_and_survive_the_loss_of_one() -> Result<()> {
-    let mut kafka = start(KafkaOptions { brokers: Brokers::Three, ..KafkaOptions::default() }).await?;
+    let mut kafka =
+        start(KafkaOptions { brokers: Brokers::Three, ..KafkaOptions::default() }).await?;
     assert_eq!(kafka.brokers(), 3);
     let bootstrap = kafka.bootstrap();
     topics(&kafka, &bootstrap, &["--create", "--topic", "shared"]).await?;
