@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result, host::{account, command}};
+use crate::{
+    Error, Result,
+    host::{account, command},
+};
 
 /// The folder of entry `name`, made by `make` in the folder given to it if it is not there yet.
 pub(crate) async fn entry(

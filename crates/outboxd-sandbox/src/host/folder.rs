@@ -144,8 +144,7 @@ mod tests {
         let folder = Folder::create(Account::Own).unwrap();
         let path = folder.path().to_owned();
         let inner = folder.create_dir("inner").unwrap();
-        let mut sleeper =
-            Command::new("sleep").arg("1000").current_dir(&inner).spawn().unwrap();
+        let mut sleeper = Command::new("sleep").arg("1000").current_dir(&inner).spawn().unwrap();
         drop(folder);
         assert!(!path.exists());
         assert!(!sleeper.wait().unwrap().success());

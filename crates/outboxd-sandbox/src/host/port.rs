@@ -8,7 +8,10 @@
 use std::{
     hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, TcpListener},
-    os::{linux::net::SocketAddrExt, unix::net::{SocketAddr, UnixListener}},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
 };
 
 use crate::{Error, Result};

@@ -46,7 +46,8 @@ impl Process {
         account.apply(&mut command);
         let child = tokio::process::Command::from(command).spawn().map_err(starting())?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
-        let pid = pid.expect("a child that was not waited for has an id, which the kernel keeps small");
+        let pid =
+            pid.expect("a child that was not waited for has an id, which the kernel keeps small");
         Ok(Self { name, child, pid })
     }
 

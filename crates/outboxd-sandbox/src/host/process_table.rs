@@ -52,9 +52,8 @@ pub(crate) fn family(root: i32) -> Result<Vec<Entry>> {
 pub(crate) fn any_alive(known: &[Entry]) -> Result<bool> {
     let all = all()?;
     Ok(known.iter().any(|one| {
-        all.iter().any(|entry| {
-            entry.pid == one.pid && entry.started == one.started && !entry.is_dead()
-        })
+        all.iter()
+            .any(|entry| entry.pid == one.pid && entry.started == one.started && !entry.is_dead())
     }))
 }
 

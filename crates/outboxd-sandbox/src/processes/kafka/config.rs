@@ -1,10 +1,6 @@
 //! Where the brokers of one cluster listen, and the server.properties that say so.
 
-use crate::{
-    Error, KafkaOptions, Result,
-    host::port::Port,
-    kafka::base_settings,
-};
+use crate::{Error, KafkaOptions, Result, host::port::Port, kafka::base_settings};
 
 /// The ports of one broker.
 #[derive(Debug)]
@@ -53,7 +49,8 @@ impl Listeners {
 pub(super) fn properties(node: usize, all: &[Listeners], options: &KafkaOptions) -> String {
     let own = &all[node - 1];
     let clients = own.for_clients();
-    let voters = (1..).zip(all).map(|(id, at)| format!("{id}@127.0.0.1:{}", at.controller.number()));
+    let voters =
+        (1..).zip(all).map(|(id, at)| format!("{id}@127.0.0.1:{}", at.controller.number()));
     let placed = [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", node.to_string()),
@@ -66,7 +63,8 @@ pub(super) fn properties(node: usize, all: &[Listeners], options: &KafkaOptions)
         ("listener.security.protocol.map", own.protocols()),
     ];
     let placed = placed.into_iter().map(|(name, value)| (name.to_owned(), value));
-    let lines = placed.chain(base_settings(options.brokers)).chain(options.settings.iter().cloned());
+    let lines =
+        placed.chain(base_settings(options.brokers)).chain(options.settings.iter().cloned());
     lines.map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
@@ -87,8 +85,7 @@ mod tests {
             settings: vec![("min.insync.replicas".to_owned(), "1".to_owned())],
             ..KafkaOptions::default()
         };
-        let all: Vec<_> =
-            (0..3).map(|_| Listeners::reserve(&options.listeners).unwrap()).collect();
+        let all: Vec<_> = (0..3).map(|_| Listeners::reserve(&options.listeners).unwrap()).collect();
         let properties = properties(2, &all, &options);
         let value = |name: &str| {
             let line = properties.lines().rfind(|line| line.starts_with(&format!("{name}=")));

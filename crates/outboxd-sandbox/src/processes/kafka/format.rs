@@ -59,7 +59,8 @@ async fn template(tools: &KafkaTools) -> Result<PathBuf> {
 }
 
 async fn format(tools: &KafkaTools, cluster_id: &str, home: &Path, more: &[String]) -> Result<()> {
-    let mut format = tools.command(&["-XX:TieredStopAtLevel=1".to_owned()], "kafka.tools.StorageTool");
+    let mut format =
+        tools.command(&["-XX:TieredStopAtLevel=1".to_owned()], "kafka.tools.StorageTool");
     format.args(["format", "-t", cluster_id, "-c", PROPERTIES]).args(more).current_dir(home);
     command::run(format).await.map(drop)
 }

@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     Error, Result,
     host::{cache, command},
@@ -23,7 +25,7 @@ impl KafkaTools {
     /// Finds Java, and fetches the jars on first use.
     pub async fn locate() -> Result<Self> {
         let java = java().await?;
-        let jars = cache::entry(&format!("kafka-{}", version()), fetch).await?;
+        let jars = cache::entry(&entry_name(), fetch).await?;
         Ok(Self { java, jars })
     }
 
@@ -46,6 +48,19 @@ impl KafkaTools {
         command.args(jvm_args).args(["-cp", &self.classpath(), class]);
         command
     }
+}
+
+/// Another list of jars is another entry, also for the same Kafka.
+fn entry_name() -> String {
+    let digest = Sha256::digest(POM);
+    format!(
+        "kafka-{}-{:02x}{:02x}{:02x}{:02x}",
+        version(),
+        digest[0],
+        digest[1],
+        digest[2],
+        digest[3]
+    )
 }
 
 async fn fetch(folder: &Path) -> Result<()> {
@@ -95,7 +110,8 @@ fn major(said: &str) -> Option<u32> {
 
 /// Kafka's version as the pom pins it.
 fn version() -> &'static str {
-    let (_, dependency) = POM.split_once("<artifactId>kafka_2.13</artifactId>").unwrap_or(("", POM));
+    let (_, dependency) =
+        POM.split_once("<artifactId>kafka_2.13</artifactId>").unwrap_or(("", POM));
     let (_, version) = dependency.split_once("<version>").unwrap_or(("", ""));
     version.split('<').next().unwrap_or("")
 }
