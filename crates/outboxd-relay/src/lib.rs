@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod config;
+pub mod control;
 pub mod setup;
 pub mod sink;
 pub mod source;
