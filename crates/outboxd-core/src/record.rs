@@ -81,6 +81,19 @@ impl HeaderBuffer {
         self.ends.clear();
     }
 
+    /// Gives memory back, but keeps room for so many bytes of names and of values.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.names.shrink_to(bytes);
+        self.values.shrink_to(bytes);
+        self.ends.shrink_to(bytes / size_of::<(u32, u32)>());
+    }
+
+    /// Bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        let ends = self.ends.capacity() * size_of::<(u32, u32)>();
+        self.names.capacity() + self.values.capacity() + ends
+    }
+
     pub fn push(&mut self, name: &str, value: &[u8]) {
         self.push_with(name, |values| values.extend_from_slice(value));
     }

@@ -1,0 +1,183 @@
+//! From an inserted row to a Kafka record: the one entry to everything between decoding and
+//! sending.
+//!
+//! [`Mapper::map`] is a function of the announced tables and the row alone. It runs once per event,
+//! so what it builds is laid out in buffers that are kept from row to row; what it returns borrows
+//! from them and from the frame.
+
+mod error;
+mod scratch;
+#[cfg(test)]
+mod tests;
+
+pub use error::{MapError, MappingConfigError};
+use scratch::Scratch;
+
+use crate::event::{ColumnError, Event, Row};
+use crate::headers::{Dropped, HeaderChoice, HeaderRules, Sequence};
+use crate::murmur2;
+use crate::pgoutput::{Cell, Insert, Relation, RelationId};
+use crate::record::{Headers, Identity};
+use crate::relation::{ColumnNames, ContractError, Field, Layout, Relations, TableName};
+use crate::route::{RouteInput, Router, TopicRules};
+use crate::stop::{RecordError, RecordErrorKind};
+use crate::time::PgTimestamp;
+use crate::timestamp::{self, TimestampError};
+
+/// How rows become records, as configured.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MappingConfig {
+    pub tables: Vec<TableName>,
+    pub columns: ColumnNames,
+    pub topics: TopicRules,
+    pub headers: HeaderChoice,
+}
+
+/// Maps the rows of one stream after another.
+#[derive(Clone, Debug)]
+pub struct Mapper {
+    relations: Relations,
+    router: Router,
+    headers: HeaderRules,
+    scratch: Scratch,
+}
+
+/// What a record is made of; the partition is still to be chosen, by the topic's partition count.
+#[derive(Clone, Debug)]
+pub struct Mapped<'a> {
+    pub event_id: &'a str,
+    pub topic: &'a str,
+    /// What chooses the partition: a column of its own, else the key.
+    pub partition_key: Option<&'a [u8]>,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    pub headers: Headers<'a>,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Names of the row's headers that were left out because they are taken. Empty, and then
+    /// without allocation, for nearly every row.
+    pub dropped_headers: Dropped<'a>,
+}
+
+impl Mapped<'_> {
+    /// The partition of the record in a topic with so many of them.
+    pub fn partition(&self, partitions: u32) -> i32 {
+        murmur2::partition(self.partition_key, self.event_id.as_bytes(), partitions)
+    }
+}
+
+impl Mapper {
+    pub fn new(config: MappingConfig) -> Result<Self, MappingConfigError> {
+        error::check(&config)?;
+        let headers = HeaderRules::new(config.headers, &config.columns);
+        let router = Router::new(config.topics)?;
+        let relations = Relations::new(config.tables, config.columns);
+        Ok(Self { relations, router, headers, scratch: Scratch::default() })
+    }
+
+    /// Forgets every announcement, at the start of a stream.
+    pub fn reset(&mut self) {
+        self.relations.reset();
+    }
+
+    pub fn announce(&mut self, relation: &Relation<'_>) -> Result<(), ContractError> {
+        self.relations.announce(relation)
+    }
+
+    /// Maps a row; `None` when its table is not configured as an outbox.
+    pub fn map<'a>(
+        &'a mut self,
+        insert: &Insert<'a>,
+        at: Identity,
+        epoch: u16,
+        commit_time: PgTimestamp,
+    ) -> Result<Option<Mapped<'a>>, MapError> {
+        let sequence = Sequence { epoch, at };
+        self.map_cells(insert.relation, &insert.new.cells(), sequence, commit_time)
+    }
+
+    /// Names a row that was too large to be kept, by its leading cells; `None` when its table is
+    /// not configured as an outbox.
+    pub fn describe_prefix(
+        &self,
+        relation: RelationId,
+        cells: &[Cell<'_>],
+    ) -> Result<Option<RecordError>, MapError> {
+        let Some(layout) = self.relations.lookup(relation)? else { return Ok(None) };
+        let row = Row::read_leading(layout, cells);
+        let mut scratch = String::new();
+        let topic = leading_route_input(layout, &row, cells.len())
+            .and_then(|input| self.router.route(input, &mut scratch).ok());
+        let message = format!("a row of {} is larger than max_row_bytes", layout.table());
+        Ok(Some(row.error(RecordErrorKind::RecordTooLarge, topic, message)))
+    }
+
+    fn map_cells<'a>(
+        &'a mut self,
+        relation: RelationId,
+        cells: &(impl Iterator<Item = Cell<'a>> + Clone),
+        sequence: Sequence,
+        commit_time: PgTimestamp,
+    ) -> Result<Option<Mapped<'a>>, MapError> {
+        let Scratch { payload, topic, headers } = self.scratch.trimmed();
+        let Some(layout) = self.relations.lookup(relation)? else { return Ok(None) };
+        let row = Row::read(layout, cells.clone())?;
+        let event = Event::read(layout, &row, payload)
+            .map_err(|error| row.error(RecordErrorKind::InvalidRecord, None, error))?;
+        let topic = self.router.route(route_input(&event), topic).map_err(|error| {
+            row.error(RecordErrorKind::InvalidTopic, Some(&error.topic), &error)
+        })?;
+        let timestamp_ms = timestamp_ms(layout, &event, commit_time)
+            .map_err(|error| row.error(RecordErrorKind::InvalidTimestamp, Some(topic), error))?;
+        let dropped_headers = self
+            .headers
+            .write(&event, sequence, layout, cells, headers)
+            .map_err(|error| row.error(RecordErrorKind::InvalidHeaders, Some(topic), error))?;
+        Ok(Some(Mapped {
+            event_id: event.id,
+            topic,
+            partition_key: event.partition_key.or(event.aggregate_id),
+            key: event.aggregate_id,
+            value: event.payload,
+            headers: headers.as_headers(),
+            timestamp_ms,
+            dropped_headers,
+        }))
+    }
+}
+
+fn route_input<'a>(event: &Event<'a>) -> RouteInput<'a> {
+    RouteInput {
+        topic: event.topic,
+        aggregate_type: event.aggregate_type,
+        event_type: event.event_type,
+    }
+}
+
+/// `None` when a column that the topic may depend on is not among the leading ones, or not
+/// readable: rather no topic than a wrong one.
+fn leading_route_input<'a>(layout: &Layout, row: &Row<'a>, cells: usize) -> Option<RouteInput<'a>> {
+    let read = |field| layout.position(field).is_none_or(|position| position < cells);
+    if ![Field::Topic, Field::AggregateType, Field::EventType].into_iter().all(read) {
+        return None;
+    }
+    Some(RouteInput {
+        topic: row.text(Field::Topic).ok()?,
+        aggregate_type: row.text(Field::AggregateType).ok()??,
+        event_type: row.text(Field::EventType).ok()??,
+    })
+}
+
+/// When the event was created; without such a column, when it was committed.
+fn timestamp_ms(
+    layout: &Layout,
+    event: &Event<'_>,
+    commit_time: PgTimestamp,
+) -> Result<i64, ColumnError<TimestampError>> {
+    let Some(text) = event.created_at else { return Ok(commit_time.unix_millis()) };
+    timestamp::unix_millis(text).map_err(|reason| ColumnError {
+        column: layout.column_name(Field::CreatedAt).to_owned(),
+        reason,
+    })
+}
