@@ -30,9 +30,7 @@ pub trait Sink: Send + 'static {
     ) -> impl Future<Output = Result<TopicInfo, TopicError>> + Send + 'static;
 
     /// Reads the progress topic up to its high watermark at the time of the call.
-    fn read_progress(
-        &self,
-    ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static;
+    fn read_progress(&self) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static;
 
     /// Throws a failed producer away and builds a new one. Called when every report of the old one
     /// has been taken.
@@ -45,16 +43,10 @@ pub enum Report {
     Acked(Token),
     Refused(Box<Refusal>),
     /// The progress record is durable at this offset, when the broker said so.
-    ProgressAcked {
-        offset: Option<i64>,
-    },
-    ProgressRefused {
-        error: String,
-    },
+    ProgressAcked { offset: Option<i64> },
+    ProgressRefused { error: String },
     /// The producer is dead. The reports of what it still holds follow.
-    Fatal {
-        error: String,
-    },
+    Fatal { error: String },
 }
 
 /// A record that the sink gave up on.
@@ -77,9 +69,7 @@ pub enum RefusalCause {
     InvalidTimestamp,
     InvalidRecord,
     /// The producer died or was purged before this record was sent or acknowledged.
-    ProducerLost {
-        possibly_persisted: bool,
-    },
+    ProducerLost { possibly_persisted: bool },
 }
 
 /// The progress topic, oldest first.
