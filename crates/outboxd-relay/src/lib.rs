@@ -4,14 +4,15 @@
 
 pub mod catalog;
 pub mod config;
+pub mod control;
 pub mod health;
 pub mod open;
 pub mod run;
-pub mod wiring;
 pub mod setup;
 pub mod sink;
 pub mod source;
 pub mod status;
+pub mod wiring;
 
 /// An error with what caused it, in one line.
 pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
@@ -24,4 +25,3 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-

@@ -11,8 +11,8 @@ use outboxd_core::relation::{ColumnNames, TableName};
 use outboxd_core::stop::{Code, Stop};
 
 use crate::catalog;
-use crate::control::{ControlError, ControlSession};
 use crate::config::SourceConfig;
+use crate::control::{ControlError, ControlSession};
 use crate::error_chain;
 use crate::run::LinkFailure;
 use crate::source::session::{ReplicationSession, SessionOptions};
@@ -90,7 +90,11 @@ impl Opener {
         if !self.stand_by {
             return Err(LinkFailure::Stop(in_use(&self.source.name)));
         }
-        tracing::info!(event = "relay.standby", slot = self.source.slot, "standing by: another is active");
+        tracing::info!(
+            event = "relay.standby",
+            slot = self.source.slot,
+            "standing by: another is active"
+        );
         let slice = session.lock_wait_slice().await?;
         while !session.lock_slice(&self.source.name, slice).await? {}
         Ok(session)
@@ -114,7 +118,8 @@ impl Opener {
         let tables = catalog::table::read(&control, &self.tables).await?;
         catalog::table::check_table_contract(&tables, &self.columns)?;
         let slot = catalog::slot::read(&control, &self.source.slot).await?;
-        let publication = catalog::publication::read(&control, &self.source.publication, &self.tables);
+        let publication =
+            catalog::publication::read(&control, &self.source.publication, &self.tables);
         let publication = publication.await?.map(Publication::from);
         let server = Server {
             system_id: identity.system_id,
@@ -147,7 +152,9 @@ impl Opener {
                 catalog::transactions::describe(&writers)
             );
         }
-        Ok(session.create_logical_slot(&self.source.slot, self.source.failover.unwrap_or(true)).await?)
+        Ok(session
+            .create_logical_slot(&self.source.slot, self.source.failover.unwrap_or(true))
+            .await?)
     }
 
     async fn control(&self) -> Result<ControlSession, LinkFailure> {
@@ -171,11 +178,12 @@ impl Opener {
         }
         let lost = watched.slot.as_ref().and_then(|slot| slot.lost.as_ref());
         match lost {
-            Some(reason) => {
-                Err(Stop::new(Code::SlotLost, format!("slot \"{}\" was invalidated", self.source.slot))
-                    .detail(format!("Postgres removed WAL that the slot still needed ({reason})"))
-                    .hint("events from the recorded position on have to be published from the table"))
-            }
+            Some(reason) => Err(Stop::new(
+                Code::SlotLost,
+                format!("slot \"{}\" was invalidated", self.source.slot),
+            )
+            .detail(format!("Postgres removed WAL that the slot still needed ({reason})"))
+            .hint("events from the recorded position on have to be published from the table")),
             None => Ok(()),
         }
     }

@@ -168,8 +168,9 @@ pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
             .collect(),
     };
     settings.check().map_err(|error| {
-        Stop::new(Code::Config, error.to_string())
-            .hint("see [kafka] and [kafka.security]; librdkafka's CONFIGURATION.md lists properties")
+        Stop::new(Code::Config, error.to_string()).hint(
+            "see [kafka] and [kafka.security]; librdkafka's CONFIGURATION.md lists properties",
+        )
     })?;
     Ok(settings)
 }

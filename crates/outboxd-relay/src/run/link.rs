@@ -51,7 +51,10 @@ enum Hold {
     None,
     Connecting(Doing<Result<ReplicationSession, LinkFailure>>),
     /// Kept alive by a query now and then.
-    Idle { session: Box<ReplicationSession>, ping_at: Instant },
+    Idle {
+        session: Box<ReplicationSession>,
+        ping_at: Instant,
+    },
     Busy(Doing<(ReplicationSession, Result<Done, LinkFailure>)>),
     Streaming(Box<ReplicationSession>),
 }

@@ -24,8 +24,8 @@ use outboxd_core::stop::Stop;
 use tokio::sync::watch;
 
 use self::clock::Stopwatch;
-use self::link::{Link, LinkEvent};
 pub(crate) use self::link::LinkFailure;
+use self::link::{Link, LinkEvent};
 use self::tasks::Tasks;
 use crate::health::Snapshot;
 use crate::open::Opener;

@@ -35,7 +35,11 @@ pub(super) fn log(note: &Note) {
             tracing::error!(event = "producer.failed", %error, "producer failed");
         }
         Note::ProducerReplaced { lost } => {
-            tracing::warn!(event = "producer.replaced", lost, "new producer; lost records go again");
+            tracing::warn!(
+                event = "producer.replaced",
+                lost,
+                "new producer; lost records go again"
+            );
         }
         Note::TopicUnavailable { topic, error } => {
             tracing::warn!(event = "topic.unavailable", topic, %error, "its events wait");

@@ -82,11 +82,7 @@ pub(super) struct NotTaken {
     error: ProduceError,
 }
 
-pub(super) fn hand_over<S: Sink>(
-    sink: &mut S,
-    record: &Record<'_>,
-    failed: &mut Option<NotTaken>,
-) {
+pub(super) fn hand_over<S: Sink>(sink: &mut S, record: &Record<'_>, failed: &mut Option<NotTaken>) {
     if let Err(error) = sink.produce(record) {
         *failed = Some(NotTaken { token: record.token, error });
     }

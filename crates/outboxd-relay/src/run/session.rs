@@ -62,12 +62,22 @@ impl<S: Sink> Runner<S> {
             LinkFailure::Session(error) => {
                 self.snapshot.postgres_reconnects += 1;
                 let error = error_chain(&error);
-                tracing::warn!(event = "session.lost", error_kind = "source", error, "session lost");
+                tracing::warn!(
+                    event = "session.lost",
+                    error_kind = "source",
+                    error,
+                    "session lost"
+                );
                 self.relay.handle_closed(now);
             }
             LinkFailure::Control(error) => {
                 self.snapshot.postgres_reconnects += 1;
-                tracing::warn!(event = "session.lost", error_kind = "control", error, "session lost");
+                tracing::warn!(
+                    event = "session.lost",
+                    error_kind = "control",
+                    error,
+                    "session lost"
+                );
                 self.relay.handle_closed(now);
             }
         }

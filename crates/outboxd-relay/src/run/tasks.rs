@@ -121,7 +121,11 @@ impl<S: Sink> Runner<S> {
         let read = match result {
             Ok(read) => read,
             Err(SinkError::Transport(error)) => {
-                tracing::warn!(event = "progress.unreadable", error, "progress topic: trying again");
+                tracing::warn!(
+                    event = "progress.unreadable",
+                    error,
+                    "progress topic: trying again"
+                );
                 let again = self.sink.read_progress();
                 return self.tasks.read_progress(purpose, READ_AGAIN, again);
             }

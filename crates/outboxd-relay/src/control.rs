@@ -1,0 +1,110 @@
+//! The control session: plain SQL beside the replication stream.
+//!
+//! It reads the catalog, watches the publication and the slot, and carries `setup`. It never
+//! touches the stream, and nothing of an event passes through it.
+
+mod error;
+mod version;
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row, Socket};
+
+pub use error::ControlError;
+pub use version::ServerVersion;
+
+/// A logged-in session. Dropping it ends the connection.
+#[derive(Debug)]
+pub struct ControlSession {
+    client: Client,
+    driver: JoinHandle<()>,
+    version: ServerVersion,
+}
+
+/// A query parameter with its type, so that no round trip is spent on asking for it.
+pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+impl ControlSession {
+    /// Logs in and makes the session independent of the role's and the database's own settings.
+    pub async fn connect<T>(config: &Config, tls: T) -> Result<Self, ControlError>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let refused = |error| ControlError::connecting(config, error);
+        let mut config = config.clone();
+        config.application_name(APPLICATION_NAME);
+        let (client, connection) = config.connect(tls).await.map_err(refused)?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "control session ended");
+            }
+        });
+        let mut session = Self { client, driver, version: ServerVersion::UNKNOWN };
+        session.client.batch_execute(&session_settings()).await.map_err(refused)?;
+        session.version = session.server_version().await?;
+        Ok(session)
+    }
+
+    pub fn version(&self) -> ServerVersion {
+        self.version
+    }
+
+    /// Resolves when the connection is gone, whoever ended it.
+    pub async fn closed(&mut self) {
+        // A panic of the driver ends the session as well.
+        let _ = (&mut self.driver).await;
+    }
+
+    pub async fn rows(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, ControlError> {
+        Ok(self.client.query_typed(sql, parameters).await?)
+    }
+
+    /// For a query that answers with exactly one row.
+    pub async fn row(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row, ControlError> {
+        let mut rows = self.rows(sql, parameters).await?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => Ok(row),
+            _ => Err(ControlError::row_count(sql)),
+        }
+    }
+
+    /// Runs one or more statements without results.
+    pub async fn execute(&self, sql: &str) -> Result<(), ControlError> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    async fn server_version(&self) -> Result<ServerVersion, ControlError> {
+        let row = self.row("select current_setting('server_version_num')::int4", &[]).await?;
+        Ok(ServerVersion::from_number(row.try_get(0)?))
+    }
+}
+
+impl Drop for ControlSession {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// An empty search path: only what is named with its schema, or built in, can be meant.
+fn session_settings() -> String {
+    let statement = STATEMENT_TIMEOUT.as_millis();
+    let lock = LOCK_TIMEOUT.as_millis();
+    format!(
+        "set search_path = ''; set statement_timeout = {statement}; set lock_timeout = {lock}; \
+         set idle_in_transaction_session_timeout = {statement}; set default_transaction_read_only = off"
+    )
+}
+
+const APPLICATION_NAME: &str = "outboxd";
+/// Far above what a catalog query takes; reached only when the server is in trouble.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A statement that queues for a lock makes all later ones queue behind it: give way early.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);

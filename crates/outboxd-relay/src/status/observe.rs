@@ -1,0 +1,43 @@
+//! The server's side of a status report.
+
+use outboxd_core::gate::Slot;
+use outboxd_core::lsn::Lsn;
+use tokio_postgres::types::Type;
+
+use super::Question;
+use crate::catalog::{server, slot};
+use crate::control::{ControlError, ControlSession};
+
+pub(super) struct Observed {
+    pub(super) slot: Option<Slot>,
+    pub(super) wal_end: Lsn,
+    /// The server's clock.
+    pub(super) now_ms: i64,
+    /// Somebody holds the relay's advisory lock. A relay that has nothing it could confirm stops
+    /// streaming and keeps its lock.
+    pub(super) locked: bool,
+}
+
+impl Observed {
+    pub(super) async fn read(
+        session: &ControlSession,
+        question: &Question,
+    ) -> Result<Self, ControlError> {
+        // The slot first: what it has confirmed cannot lie past an end that is read later.
+        let slot = slot::read(session, &question.slot).await?;
+        let wal_end = server::wal_end(session).await?;
+        let row = session.row(LOCK_AND_CLOCK, &[(&question.lock_key, Type::INT8)]).await?;
+        Ok(Self { slot, wal_end, now_ms: row.try_get("now_ms")?, locked: row.try_get("locked")? })
+    }
+}
+
+/// An advisory lock of one 64-bit key is shown as two halves, with objsubid 1.
+const LOCK_AND_CLOCK: &str = "
+    select (extract(epoch from clock_timestamp()) * 1000)::int8 as now_ms,
+           exists (
+               select from pg_locks l
+                 join pg_database d on d.oid = l.database
+                where l.locktype = 'advisory' and l.granted and l.mode = 'ExclusiveLock'
+                  and l.objsubid = 1 and d.datname = current_database()
+                  and (l.classid::int8 << 32) | l.objid::int8 = $1
+           ) as locked";

@@ -1,0 +1,2 @@
+create schema outbox;
+comment on schema outbox is 'Transactional outbox: events written beside the business rows, published by outboxd.';
