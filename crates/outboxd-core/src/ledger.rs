@@ -24,9 +24,14 @@ pub enum Entry {
     /// Takes the topic over. Position as it was.
     Claim(Box<Progress>),
     Position(Box<Position>),
-    Topic { name: String, partitions: u32 },
+    Topic {
+        name: String,
+        partitions: u32,
+    },
     /// An older acquisition's record does not count any more.
-    Forget { acquisition: u64 },
+    Forget {
+        acquisition: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -112,9 +117,7 @@ impl Entry {
     fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         match self {
             Self::Claim(progress) => (progress.key(), Some(progress.value())),
-            Self::Position(position) => {
-                (position.progress.key(), Some(position.progress.value()))
-            }
+            Self::Position(position) => (position.progress.key(), Some(position.progress.value())),
             Self::Topic { name, partitions } => (topic_key(name), Some(topic_value(*partitions))),
             Self::Forget { acquisition } => (progress_key(*acquisition), None),
         }
