@@ -12,6 +12,15 @@
 //! commit LSNs and positions rise; a position moves only to an end LSN that was read, or to a
 //! keepalive's WAL end while nothing is open.
 
+#[cfg(test)]
+mod garbage;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
@@ -38,8 +47,10 @@ pub struct Window {
     cursor: Cursor,
     /// Number of the transaction in the queue that the server has to send next, while it repeats.
     repeat: u64,
-    /// What the recorded last commit is compared with: until the first transaction past it.
-    verify: Option<Verify>,
+    /// The last transaction that this session skipped because it lies before the position: it has to
+    /// be the last commit. Compared once, at the first transaction past the position.
+    skipped: Option<(Lsn, Xid)>,
+    compared: bool,
 }
 
 /// How much may be in flight before reading pauses.
@@ -124,6 +135,8 @@ pub enum OutOfPlace {
     EndsTooEarly,
     #[error("more than 2^32 changes in one transaction")]
     TooManyChanges,
+    #[error("a transaction has not as many changes as when it was sent before")]
+    OtherLength,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -132,12 +145,6 @@ pub enum WindowError {
     Divergence(#[from] Divergence),
     #[error(transparent)]
     OutOfPlace(#[from] OutOfPlace),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Verify {
-    recorded: LastCommit,
-    skipped: Option<(Lsn, Xid)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +167,7 @@ struct Transaction {
     commit_lsn: Lsn,
     /// `None` when it is known from a progress record only.
     xid: Option<Xid>,
+    commit_time: Option<PgTimestamp>,
     /// How many leading changes have been dealt with: handed out, or nothing to hand out.
     changes: u32,
     end_token: u64,
@@ -190,6 +198,7 @@ impl Window {
             transactions.push_back(Transaction {
                 commit_lsn: partial.commit_lsn,
                 xid: None,
+                commit_time: None,
                 changes: partial.changes,
                 end_token: 0,
                 has_events: true,
@@ -210,7 +219,8 @@ impl Window {
             last_event_lsn: durable.last_event_lsn,
             cursor: Cursor::Between,
             repeat: 0,
-            verify: durable.last_commit.map(|recorded| Verify { recorded, skipped: None }),
+            skipped: None,
+            compared: false,
         }
     }
 
@@ -218,6 +228,8 @@ impl Window {
     pub fn restart(&mut self) {
         self.cursor = Cursor::Between;
         self.repeat = self.left;
+        self.skipped = None;
+        self.compared = false;
     }
 
     pub fn durable(&self) -> Durable {
@@ -259,8 +271,12 @@ impl Window {
     }
 
     /// Room for at least one record more. A record larger than the limit passes alone.
+    ///
+    /// Lost records keep their places while they wait to be read again, so a window full of them
+    /// must not stop the reading.
     pub fn has_room(&self) -> bool {
-        self.slots.len() < self.limits.events && self.bytes < self.limits.bytes
+        let has_place = self.lost > 0 || self.slots.len() < self.limits.events;
+        has_place && self.bytes < self.limits.bytes
     }
 
     /// Nothing read is waiting for anything: not inside a transaction, all of the queue durable.
@@ -282,15 +298,10 @@ impl Window {
         queued.map_or(self.last_event_lsn, |it| it.commit_lsn)
     }
 
-    /// When the oldest transaction that is not durable was committed.
+    /// When the oldest transaction that is not durable was committed; unknown while it is known
+    /// from a progress record only.
     pub fn oldest_commit_time(&self) -> Option<PgTimestamp> {
-        match (self.transactions.front(), self.cursor) {
-            (Some(Transaction { end: Some((_, last)), .. }), _) => {
-                Some(PgTimestamp::from_micros(last.time_us))
-            }
-            (Some(_), Cursor::Inside { begin, .. }) => Some(begin.commit_time),
-            _ => None,
-        }
+        self.transactions.front()?.commit_time
     }
 
     pub fn begin(&mut self, begin: Begin) -> Result<(), WindowError> {
@@ -302,17 +313,17 @@ impl Window {
             self.cursor = Cursor::Skipping(begin);
             return Ok(());
         }
-        self.verify_last_skipped()?;
+        self.compare_last_commit()?;
         let index = self.transactions.partition_point(|it| it.commit_lsn < at);
         let known = self.transactions.get(index).is_some_and(|it| it.commit_lsn == at);
-        if !known && self.is_behind_read(at) {
+        if !known && self.is_merged(index, at) {
             self.cursor = Cursor::Skipping(begin);
             return Ok(());
         }
         let number = self.left + index as u64;
         let awaited = self.repeat.max(self.left);
         if number > awaited || (!known && index < self.transactions.len()) {
-            let missing = self.transaction(awaited).commit_lsn;
+            let missing = self.transaction(awaited.min(number)).commit_lsn;
             return Err(Divergence::NotRepeated { missing, found: at }.into());
         }
         if known {
@@ -334,8 +345,12 @@ impl Window {
             Cursor::Inside { begin, number, ordinal } => (begin.final_lsn, number, ordinal),
         };
         let identity = Identity { commit_lsn, ordinal };
-        if ordinal >= self.transaction(number).changes {
-            return Ok(Change::New(identity));
+        let transaction = self.transaction(number);
+        if ordinal >= transaction.changes {
+            return match transaction.end {
+                None => Ok(Change::New(identity)),
+                Some(_) => Err(OutOfPlace::OtherLength),
+            };
         }
         if self.lost == 0 {
             return Ok(Change::Skip);
@@ -393,16 +408,19 @@ impl Window {
         if commit.end_lsn <= commit.commit_lsn {
             return Err(OutOfPlace::EndsTooEarly.into());
         }
-        match std::mem::take(&mut self.cursor) {
-            Cursor::Between => return Err(OutOfPlace::Outside.into()),
-            Cursor::Skipping(begin) => self.skipped(begin, commit)?,
-            Cursor::Inside { begin, number, .. } => {
-                if begin.final_lsn != commit.commit_lsn {
-                    return Err(OutOfPlace::ForeignCommit.into());
-                }
-                self.close(begin, number, commit.end_lsn);
-            }
+        let begin = self.open_transaction().ok_or(OutOfPlace::Outside)?;
+        if begin.final_lsn != commit.commit_lsn {
+            return Err(OutOfPlace::ForeignCommit.into());
         }
+        if let Cursor::Inside { number, ordinal, .. } = self.cursor {
+            if ordinal < self.transaction(number).changes {
+                return Err(OutOfPlace::OtherLength.into());
+            }
+            self.close(begin, number, commit.end_lsn);
+        } else {
+            self.skip(begin, commit.end_lsn)?;
+        }
+        self.cursor = Cursor::Between;
         self.settle();
         Ok(())
     }
@@ -447,7 +465,9 @@ impl Window {
 
     fn recognise(&mut self, index: usize, begin: Begin) -> Result<(), Divergence> {
         let (at, found) = (begin.final_lsn, begin.xid);
-        let expected = *self.transactions[index].xid.get_or_insert(found);
+        let transaction = &mut self.transactions[index];
+        transaction.commit_time = Some(begin.commit_time);
+        let expected = *transaction.xid.get_or_insert(found);
         if expected == found {
             return Ok(());
         }
@@ -458,6 +478,7 @@ impl Window {
         self.transactions.push_back(Transaction {
             commit_lsn: begin.final_lsn,
             xid: Some(begin.xid),
+            commit_time: Some(begin.commit_time),
             changes: 0,
             end_token: self.handed_out(),
             has_events: false,
@@ -465,11 +486,11 @@ impl Window {
         });
     }
 
-    /// Behind the last transaction of the queue whose Commit was read: such a transaction had no
-    /// records and was merged into its predecessor.
-    fn is_behind_read(&self, at: Lsn) -> bool {
-        let read = self.transactions.iter().rev().find_map(|it| it.end);
-        read.is_some_and(|(end, _)| at < end)
+    /// Whether a transaction that would stand at `index` of the queue lies before the end of its
+    /// predecessor: it had no records, and the predecessor's end was moved over it.
+    fn is_merged(&self, index: usize, at: Lsn) -> bool {
+        let Some(previous) = index.checked_sub(1) else { return false };
+        self.transactions[previous].end.is_some_and(|(end, _)| at < end)
     }
 
     fn transaction(&self, number: u64) -> &Transaction {
@@ -501,9 +522,11 @@ impl Window {
         &mut self.slots[index as usize]
     }
 
-    /// How far into the first transaction of the queue everything is durable.
+    /// How far into the first transaction of the queue everything is durable. Nothing is said of a
+    /// transaction without records: reading it again costs nothing, while a recorded identity stands
+    /// for something that left the database.
     fn partial(&self) -> Option<Partial> {
-        let front = self.transactions.front()?;
+        let front = self.transactions.front().filter(|it| it.has_events)?;
         let changes = match self.slots.front() {
             Some(slot) if self.first < front.end_token => slot.ordinal,
             _ => front.changes,
@@ -511,26 +534,23 @@ impl Window {
         (changes > 0).then_some(Partial { commit_lsn: front.commit_lsn, changes })
     }
 
-    fn skipped(&mut self, begin: Begin, commit: Commit) -> Result<(), WindowError> {
+    fn skip(&mut self, begin: Begin, end: Lsn) -> Result<(), Divergence> {
         let (at, found) = (begin.final_lsn, begin.xid);
-        if at != commit.commit_lsn {
-            return Err(OutOfPlace::ForeignCommit.into());
+        if at < self.end_lsn && end > self.end_lsn {
+            return Err(Divergence::Straddles { at, found, end, position: self.end_lsn });
         }
-        if at < self.end_lsn && commit.end_lsn > self.end_lsn {
-            let (end, position) = (commit.end_lsn, self.end_lsn);
-            return Err(Divergence::Straddles { at, found, end, position }.into());
-        }
-        if let Some(verify) = &mut self.verify {
-            verify.skipped = Some((at, found));
-        }
+        self.skipped = Some((at, found));
         Ok(())
     }
 
-    fn verify_last_skipped(&mut self) -> Result<(), Divergence> {
-        let Some(Verify { recorded, skipped: Some((at, found)) }) = self.verify.take() else {
+    fn compare_last_commit(&mut self) -> Result<(), Divergence> {
+        if std::mem::replace(&mut self.compared, true) {
+            return Ok(());
+        }
+        let (Some((at, found)), Some(last)) = (self.skipped, self.last_commit) else {
             return Ok(());
         };
-        let (expected, recorded) = (Xid(recorded.xid), recorded.commit_lsn);
+        let (expected, recorded) = (Xid(last.xid), last.commit_lsn);
         if (at, found) == (recorded, expected) {
             return Ok(());
         }
