@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod health;
 pub mod open;
 pub mod run;

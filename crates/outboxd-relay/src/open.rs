@@ -115,7 +115,7 @@ impl Opener {
         };
         let control = self.control().await?;
         catalog::server::Settings::read(&control).await?.check_wal_level()?;
-        let tables = catalog::table::read(&control, &self.tables).await?;
+        let tables = catalog::table::read(&control, &self.tables, &self.source.publication).await?;
         catalog::table::check_table_contract(&tables, &self.columns)?;
         let slot = catalog::slot::read(&control, &self.source.slot).await?;
         let publication =
@@ -144,12 +144,11 @@ impl Opener {
         let control = self.control().await?;
         catalog::capacity::Capacity::read(&control).await?.check_free_slot()?;
         let writers = catalog::transactions::open_writers(&control).await?;
-        if !writers.is_empty() {
+        for writer in &writers {
             tracing::info!(
                 event = "slot.waiting",
-                transactions = writers.len(),
-                "creating the slot waits for open transactions: {}",
-                catalog::transactions::describe(&writers)
+                transaction = %writer,
+                "slot creation waits for an open transaction"
             );
         }
         Ok(session

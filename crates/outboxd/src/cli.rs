@@ -9,6 +9,7 @@ use outboxd_relay::config::{Config, Flags, Inputs};
 
 use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
+use crate::cmd::run::RunArgs;
 use crate::cmd::version::VersionArgs;
 use crate::logging;
 
@@ -24,6 +25,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Relay committed outbox rows to Kafka until told to stop
+    Run(RunArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Print the version

@@ -6,6 +6,7 @@ mod cmd;
 mod logging;
 mod output;
 mod report;
+mod signals;
 
 use std::process::ExitCode;
 

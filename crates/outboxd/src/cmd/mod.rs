@@ -2,7 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
-mod run;
+pub(crate) mod run;
 mod setup;
 mod status;
 pub(crate) mod version;
@@ -14,6 +14,7 @@ use crate::cli::{Cli, Command};
 pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { globals, command } = cli;
     match command {
+        Command::Run(args) => run::run(&globals, &args),
         Command::Config(args) => config::run(&globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,9 +1,15 @@
-//! Arguments of `outboxd run`, the relay.
+//! `outboxd run`, the relay.
+
+use std::process::ExitCode;
 
 use clap::Args;
+use outboxd_core::relay::Goal;
 use outboxd_relay::config::Flags;
+use outboxd_relay::daemon;
+use outboxd_relay::wiring::Wishes;
 
-use crate::cli::{AddFlags, ConnectionArgs};
+use crate::cli::{AddFlags, ConnectionArgs, Globals};
+use crate::signals;
 
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
@@ -33,6 +39,24 @@ impl AddFlags for RunArgs {
             flags.set("--create-slot", "source.create_slot", true);
         }
     }
+}
+
+pub(crate) fn run(globals: &Globals, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let config = globals.load(args)?;
+    let goal = if args.once { Goal::Once } else { Goal::Run };
+    let wishes = Wishes {
+        adopt_slot: args.adopt_slot,
+        accept_publication: args.accept_publication,
+        no_wait: args.no_wait,
+        fail_fast: false,
+    };
+    runtime()?.block_on(daemon::run(&config, wishes, goal, signals::shutdown()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One thread for the relay's task; what blocks has threads of its own.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 #[cfg(test)]

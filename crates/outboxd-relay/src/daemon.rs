@@ -1,0 +1,83 @@
+//! A relay put together from its configuration and run.
+
+use std::future::Future;
+
+use outboxd_core::relay::{Goal, Relay};
+use outboxd_core::stop::{Code, Stop};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::health::Snapshot;
+use crate::open::Opener;
+use crate::run::Runner;
+use crate::sink::kafka::KafkaSink;
+use crate::sink::{self, Sink, SinkError};
+use crate::wiring::{self, Wishes};
+
+/// Runs until `shutdown` resolves, the goal is reached, or something ends it for good.
+pub async fn run(
+    config: &Config,
+    wishes: Wishes,
+    goal: Goal,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Stop> {
+    let kafka = wiring::kafka(config)?;
+    if goal == Goal::SetUp || config.source.create_slot || wishes.adopt_slot {
+        prepare_progress(config, &kafka).await?;
+    }
+    let topic = config.delivery.progress.topic.clone();
+    let in_flight_max = config.delivery.max_in_flight_events.get() as usize;
+    let sink = KafkaSink::start(kafka, topic, in_flight_max).map_err(|error| refused(&error))?;
+    run_with(config, wishes, goal, sink, shutdown).await
+}
+
+/// [`run`] with a sink of the caller's.
+pub async fn run_with<S: Sink>(
+    config: &Config,
+    wishes: Wishes,
+    goal: Goal,
+    sink: S,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Stop> {
+    let relay = Relay::new(wiring::settings(config, wishes, goal), wiring::mapper(config)?);
+    let opener = Opener {
+        source: config.source.clone(),
+        tables: wiring::tables(config)?,
+        columns: wiring::columns(config),
+        stand_by: !wishes.no_wait,
+        fail_fast: wishes.fail_fast,
+        backoff: (config.errors.backoff.first, config.errors.backoff.longest),
+    };
+    let (snapshots, _watching) = watch::channel(Snapshot::default());
+    Runner::new(relay, sink, opener, snapshots).run(shutdown).await
+}
+
+/// The progress topic, created where that is allowed: by `setup` and on a first run.
+async fn prepare_progress(
+    config: &Config,
+    kafka: &sink::settings::KafkaSettings,
+) -> Result<(), Stop> {
+    let progress = &config.delivery.progress;
+    let replication = progress.replication_factor.map(std::num::NonZeroU16::get);
+    let ensured = sink::ensure_progress_topic(kafka, &progress.topic, replication).await;
+    ensured.map(drop).map_err(|error| match error {
+        sink::ProgressTopicError::Sink(error) => refused(&error),
+        error => {
+            Stop::new(Code::Config, format!("progress topic {:?} cannot be used", progress.topic))
+                .detail(crate::error_chain(&error))
+                .hint("it needs one partition and cleanup.policy=compact; see delivery.progress")
+        }
+    })
+}
+
+fn refused(error: &SinkError) -> Stop {
+    let (code, hint) = match error {
+        SinkError::Transport(_) => (
+            Code::KafkaUnreachable,
+            "check kafka.bootstrap_servers, that a broker runs there, and kafka.security",
+        ),
+        SinkError::Unauthorized(_) => (Code::Permission, "check the rights of the Kafka user"),
+        SinkError::Config(_) => (Code::Config, "see [kafka] and [kafka.security]"),
+    };
+    Stop::new(code, "Kafka cannot be used").detail(error.to_string()).hint(hint)
+}
