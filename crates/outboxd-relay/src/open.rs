@@ -115,7 +115,7 @@ impl Opener {
         };
         let control = self.control().await?;
         catalog::server::Settings::read(&control).await?.check_wal_level()?;
-        let tables = catalog::table::read(&control, &self.tables).await?;
+        let tables = catalog::table::read(&control, &self.tables, &self.source.publication).await?;
         catalog::table::check_table_contract(&tables, &self.columns)?;
         let slot = catalog::slot::read(&control, &self.source.slot).await?;
         let publication =
