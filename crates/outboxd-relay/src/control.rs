@@ -3,16 +3,18 @@
 //! It reads the catalog, watches the publication and the slot, and carries `setup`. It never
 //! touches the stream, and nothing of an event passes through it.
 
+mod auth_guard;
 mod error;
+mod login;
 mod version;
 
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Row, Socket};
+use tokio_postgres::{Client, Row};
 
+use crate::source::params::ConnectParams;
 pub use error::ControlError;
 pub use version::ServerVersion;
 
@@ -28,23 +30,12 @@ pub struct ControlSession {
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl ControlSession {
-    /// Logs in and makes the session independent of the role's and the database's own settings.
-    pub async fn connect<T>(config: &Config, tls: T) -> Result<Self, ControlError>
-    where
-        T: MakeTlsConnect<Socket>,
-        T::Stream: Send + 'static,
-    {
-        let refused = |error| ControlError::connecting(config, error);
-        let mut config = config.clone();
-        config.application_name(APPLICATION_NAME);
-        let (client, connection) = config.connect(tls).await.map_err(refused)?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "control session ended");
-            }
-        });
+    /// Logs in to the first server that will do, and makes the session independent of what the
+    /// role or the database has set.
+    pub async fn connect(params: &ConnectParams) -> Result<Self, ControlError> {
+        let (client, driver) = login::log_in(params).await?;
         let mut session = Self { client, driver, version: ServerVersion::UNKNOWN };
-        session.client.batch_execute(&session_settings()).await.map_err(refused)?;
+        session.execute(&session_settings()).await?;
         session.version = session.server_version().await?;
         Ok(session)
     }
@@ -103,7 +94,6 @@ fn session_settings() -> String {
     )
 }
 
-const APPLICATION_NAME: &str = "outboxd";
 /// Far above what a catalog query takes; reached only when the server is in trouble.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A statement that queues for a lock makes all later ones queue behind it: give way early.

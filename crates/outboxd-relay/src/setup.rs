@@ -17,4 +17,7 @@ pub(crate) mod sql;
 
 pub use apply::{apply_statements, lock, reporting_open_transactions};
 pub use observe::Observed;
-pub use plan::{SetupPlan, Statement, Wish, plan};
+pub use plan::{NewSlot, SetupPlan, Statement, Wish, plan};
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,12 @@ pub async fn oldest_age(session: &ControlSession) -> Result<Duration, ControlErr
     Ok(writers.iter().filter_map(|writer| writer.age).max().unwrap_or_default())
 }
 
+/// The transactions in one line.
+pub fn describe(transactions: &[OpenTransaction]) -> String {
+    let each: Vec<_> = transactions.iter().map(ToString::to_string).collect();
+    each.join("; ")
+}
+
 impl fmt::Display for OpenTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.holder {

@@ -1,13 +1,14 @@
 //! What can go wrong on the control session, in words that somebody can act on.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
 use outboxd_core::stop::{Code, Stop};
-use tokio_postgres::Config;
-use tokio_postgres::config::Host;
 use tokio_postgres::error::{DbError, SqlState};
+
+use crate::source::error::{AuthError, SourceError};
+use crate::source::server_error::ServerError;
 
 /// A failure of the control session. It answers whether to try again, and how to report it when
 /// nobody does.
@@ -16,8 +17,7 @@ use tokio_postgres::error::{DbError, SqlState};
 pub struct ControlError {
     stop: Stop,
     transient: bool,
-    #[source]
-    cause: Option<tokio_postgres::Error>,
+    sqlstate: Option<String>,
 }
 
 impl ControlError {
@@ -28,44 +28,51 @@ impl ControlError {
 
     /// The SQLSTATE, when it is the server that refused.
     pub fn sqlstate(&self) -> Option<&str> {
-        self.cause.as_ref()?.code().map(SqlState::code)
-    }
-
-    pub(super) fn connecting(config: &Config, error: tokio_postgres::Error) -> Self {
-        let stop = match error.as_db_error() {
-            Some(refusal) => login_refused(config, refusal),
-            None if is_transport(&error) => unreachable(config, &error),
-            None => login_failed(config, &error),
-        };
-        Self { stop, transient: is_transient(&error), cause: Some(error) }
+        self.sqlstate.as_deref()
     }
 
     pub(super) fn row_count(sql: &str) -> Self {
-        let stop = Stop::new(Code::Internal, "postgres answered with an unexpected number of rows")
-            .detail(sql);
-        Self { stop, transient: false, cause: None }
+        Stop::new(Code::Internal, "postgres answered with an unexpected number of rows")
+            .detail(sql)
+            .into()
+    }
+}
+
+/// The login failed; said in the same words as for the replication session.
+impl From<SourceError> for ControlError {
+    fn from(error: SourceError) -> Self {
+        let sqlstate = error.as_server().map(|server| server.sqlstate.clone());
+        let stop = match sqlstate.as_deref() {
+            Some(INSUFFICIENT_PRIVILEGE) => Stop::new(Code::Permission, error.to_string())
+                .hint("grant connect on database … to the role of the connection URL"),
+            _ => error.to_stop().unwrap_or_else(|| Stop::new(Code::Internal, error.to_string())),
+        };
+        Self { stop, transient: error.is_transient(), sqlstate }
     }
 }
 
 /// A query failed on a session that had been logged in.
 impl From<tokio_postgres::Error> for ControlError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let stop = match error.as_db_error() {
-            Some(refusal) => query_refused(refusal),
+        let (stop, transient) = match error.as_db_error() {
+            Some(refusal) => (query_refused(refusal), server_error(refusal).is_transient()),
             None if is_transport(&error) => {
-                Stop::new(Code::PostgresUnreachable, "the connection to postgres was lost")
-                    .detail(chain(&error))
+                let message = "the connection to postgres was lost";
+                (Stop::new(Code::PostgresUnreachable, message).detail(chain(&error)), true)
             }
-            None => Stop::new(Code::Internal, "the answer of postgres could not be read")
-                .detail(chain(&error)),
+            None => {
+                let message = "the answer of postgres could not be read";
+                (Stop::new(Code::Internal, message).detail(chain(&error)), false)
+            }
         };
-        Self { stop, transient: is_transient(&error), cause: Some(error) }
+        let sqlstate = error.code().map(|code| code.code().to_owned());
+        Self { stop, transient, sqlstate }
     }
 }
 
 impl From<Stop> for ControlError {
     fn from(stop: Stop) -> Self {
-        Self { stop, transient: false, cause: None }
+        Self { stop, transient: false, sqlstate: None }
     }
 }
 
@@ -75,48 +82,32 @@ impl From<ControlError> for Stop {
     }
 }
 
-fn unreachable(config: &Config, error: &tokio_postgres::Error) -> Stop {
-    let message = format!("cannot reach postgres at {}", servers(config));
-    Stop::new(Code::PostgresUnreachable, message)
-        .detail(chain(error))
-        .hint("check that the server runs and accepts connections there, and the host and port in source.url")
+/// What the library says of a failed login, in terms of the source.
+pub(super) fn login_error(error: tokio_postgres::Error) -> SourceError {
+    if let Some(refusal) = error.as_db_error() {
+        return server_error(refusal).into();
+    }
+    match io_cause(&error) {
+        Some(cause) => match cause.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(AuthError::PasswordMissing) => AuthError::PasswordMissing.into(),
+            Some(AuthError::NotAllowed { method }) => AuthError::NotAllowed { method }.into(),
+            _ => SourceError::Io(io::Error::new(cause.kind(), cause.to_string())),
+        },
+        None if is_transport(&error) => SourceError::Closed,
+        None => AuthError::Scram { reason: chain(&error) }.into(),
+    }
 }
 
-/// The login failed on our side: no password to send, a certificate that is not trusted …
-fn login_failed(config: &Config, error: &tokio_postgres::Error) -> Stop {
-    let message = format!("cannot log in to postgres at {}", servers(config));
-    Stop::new(Code::Login, message)
-        .detail(chain(error))
-        .hint("check the password in source.url (or source.url_file) and the source.tls settings")
-}
-
-fn login_refused(config: &Config, refusal: &DbError) -> Stop {
-    let user = config.get_user().unwrap_or("(none)");
-    let database = config.get_dbname().unwrap_or(user);
-    let code = refusal.code();
-    let (stop_code, message, hint) = if *code == SqlState::INVALID_PASSWORD {
-        let hint = "correct the password in source.url (or the file named by source.url_file)";
-        (Code::Login, format!("postgres refused the password of {user:?}"), hint)
-    } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
-        let hint = "create the role with login, or add a matching line to pg_hba.conf and reload";
-        (Code::Login, format!("postgres refused to let {user:?} in"), hint)
-    } else if *code == SqlState::INVALID_CATALOG_NAME {
-        let hint = "create the database, or correct its name at the end of source.url";
-        (Code::Login, format!("there is no database {database:?}"), hint)
-    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        let hint = "grant the role the right to connect to the database";
-        (Code::Permission, format!("{user:?} may not connect to {database:?}"), hint)
-    } else if *code == SqlState::TOO_MANY_CONNECTIONS {
-        let hint =
-            "raise max_connections, or the limit of the role or database, or end idle sessions";
-        (Code::PostgresUnreachable, "postgres has no free connection".to_owned(), hint)
-    } else {
-        let hint = "look into the server's log";
-        let message = format!("postgres at {} is not ready", servers(config));
-        (Code::PostgresUnreachable, message, hint)
-    };
-    let detail = format!("{} ({}), at {}", refusal.message(), code.code(), servers(config));
-    Stop::new(stop_code, message).detail(detail).hint(hint)
+fn server_error(refusal: &DbError) -> ServerError {
+    ServerError {
+        sqlstate: refusal.code().code().to_owned(),
+        severity: refusal
+            .parsed_severity()
+            .map_or(refusal.severity().to_owned(), |it| it.to_string()),
+        message: refusal.message().to_owned(),
+        detail: refusal.detail().map(str::to_owned),
+        hint: refusal.hint().map(str::to_owned),
+    }
 }
 
 fn query_refused(refusal: &DbError) -> Stop {
@@ -145,24 +136,20 @@ fn server_words(refusal: &DbError) -> String {
     words
 }
 
-fn is_transient(error: &tokio_postgres::Error) -> bool {
-    let Some(code) = error.code() else { return is_transport(error) };
-    // Connection, rollback, resources, told to end or not ready yet, IO and internal trouble.
-    const CLASSES: [&str; 6] = ["08", "40", "53", "57", "58", "XX"];
-    *code == SqlState::LOCK_NOT_AVAILABLE
-        || code.code().get(..2).is_some_and(|class| CLASSES.contains(&class))
-}
-
 /// The connection failed, as opposed to what was said on it.
 fn is_transport(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || io_cause(error).is_some() || error.source().is_none()
+}
+
+fn io_cause(error: &tokio_postgres::Error) -> Option<&io::Error> {
     let mut source = error.source();
     while let Some(inner) = source {
-        if inner.is::<io::Error>() {
-            return true;
+        if let Some(cause) = inner.downcast_ref() {
+            return Some(cause);
         }
         source = inner.source();
     }
-    error.is_closed() || error.source().is_none()
+    None
 }
 
 fn chain(error: &tokio_postgres::Error) -> String {
@@ -175,17 +162,4 @@ fn chain(error: &tokio_postgres::Error) -> String {
     text
 }
 
-fn servers(config: &Config) -> String {
-    let port = |index: usize| match config.get_ports() {
-        [] => DEFAULT_PORT,
-        [port] => *port,
-        ports => ports.get(index).copied().unwrap_or(DEFAULT_PORT),
-    };
-    let names = config.get_hosts().iter().enumerate().map(|(index, host)| match host {
-        Host::Tcp(name) => format!("{name}:{}", port(index)),
-        Host::Unix(directory) => format!("{}/.s.PGSQL.{}", directory.display(), port(index)),
-    });
-    names.collect::<Vec<_>>().join(", ")
-}
-
-const DEFAULT_PORT: u16 = 5432;
+const INSUFFICIENT_PRIVILEGE: &str = "42501";

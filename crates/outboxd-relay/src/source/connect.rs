@@ -72,7 +72,11 @@ async fn log_in(
     Ok(Connected { framer, info })
 }
 
-async fn open(endpoint: &Endpoint, params: &ConnectParams) -> Result<Secured, SourceError> {
+/// The socket alone, encrypted as wanted; also what the control session logs in through.
+pub(crate) async fn open(
+    endpoint: &Endpoint,
+    params: &ConnectParams,
+) -> Result<Secured, SourceError> {
     let unreachable = |error| SourceError::Unreachable { endpoint: endpoint.to_string(), error };
     match &endpoint.host {
         EndpointHost::Unix(directory) => {

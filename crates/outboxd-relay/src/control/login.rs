@@ -1,0 +1,112 @@
+//! Logs in to the first server that will do, through the same sockets as the replication session.
+//!
+//! Hosts, time limits, TLS and the methods of authentication are those of the source; only what is
+//! spoken afterwards differs.
+
+use std::future::{Ready, ready};
+use std::io;
+
+use secrecy::ExposeSecret;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::{ChannelBinding as Binding, Config, SslMode, SslNegotiation};
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::{Client, Connection};
+
+use super::auth_guard::Guarded;
+use super::error::{ControlError, login_error};
+use crate::source::connect::open;
+use crate::source::error::{AuthError, SourceError};
+use crate::source::params::{ChannelBinding, ConnectParams, Endpoint};
+use crate::source::socket::Socket;
+use crate::source::tls::Secured;
+
+/// Tries the servers in order. A failure that waiting does not cure ends the search.
+pub(super) async fn log_in(
+    params: &ConnectParams,
+) -> Result<(Client, JoinHandle<()>), ControlError> {
+    let mut attempts = Vec::new();
+    for endpoint in &params.endpoints {
+        let after = params.connect_timeout;
+        let attempt = timeout(after, log_in_to(endpoint, params)).await;
+        let timed_out = || SourceError::TimedOut { endpoint: endpoint.to_string(), after };
+        match attempt.unwrap_or_else(|_| Err(timed_out())) {
+            Ok(session) => return Ok(session),
+            Err(error) if error.is_transient() => attempts.push(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let only = if attempts.len() == 1 { attempts.pop() } else { None };
+    Err(only.unwrap_or(SourceError::NoneUsable { attempts }).into())
+}
+
+async fn log_in_to(
+    endpoint: &Endpoint,
+    params: &ConnectParams,
+) -> Result<(Client, JoinHandle<()>), SourceError> {
+    let Secured { socket, end_point } = open(endpoint, params).await?;
+    if params.channel_binding == ChannelBinding::Require && end_point.is_none() {
+        return Err(AuthError::NoChannelBinding.into());
+    }
+    let has_password = params.password.is_some();
+    let opened = Opened(Guarded::new(socket, end_point, params.allowed_auth, has_password));
+    let (client, connection) =
+        config(params).connect_raw(tokio::io::empty(), opened).await.map_err(login_error)?;
+    let driver = tokio::spawn(drive(connection));
+    if params.primary_only && in_recovery(&client).await? {
+        driver.abort();
+        return Err(SourceError::NotPrimary { endpoint: endpoint.to_string() });
+    }
+    Ok((client, driver))
+}
+
+async fn in_recovery(client: &Client) -> Result<bool, SourceError> {
+    let rows = client.query_typed("select pg_is_in_recovery()", &[]).await.map_err(login_error)?;
+    let row = rows.first().ok_or(SourceError::Closed)?;
+    row.try_get(0).map_err(login_error)
+}
+
+async fn drive(connection: Connection<tokio::io::Empty, Guarded<Socket>>) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "control session ended");
+    }
+}
+
+/// The library is told that TLS comes first and without asking, which leaves it to [`Opened`] to
+/// provide the stream and its channel binding.
+fn config(params: &ConnectParams) -> Config {
+    let mut config = Config::new();
+    config
+        .user(&params.user)
+        .dbname(&params.database)
+        .application_name(params.application_name.as_deref().unwrap_or(APPLICATION_NAME))
+        .ssl_mode(SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct)
+        .channel_binding(match params.channel_binding {
+            ChannelBinding::Disable => Binding::Disable,
+            ChannelBinding::Prefer => Binding::Prefer,
+            ChannelBinding::Require => Binding::Require,
+        });
+    if let Some(password) = &params.password {
+        config.password(password.expose_secret());
+    }
+    if let Some(options) = &params.options {
+        config.options(options);
+    }
+    config
+}
+
+/// A socket that is as secure as it is going to be.
+struct Opened(Guarded<Socket>);
+
+impl TlsConnect<tokio::io::Empty> for Opened {
+    type Stream = Guarded<Socket>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Guarded<Socket>>>;
+
+    fn connect(self, _: tokio::io::Empty) -> Self::Future {
+        ready(Ok(self.0))
+    }
+}
+
+const APPLICATION_NAME: &str = "outboxd";
