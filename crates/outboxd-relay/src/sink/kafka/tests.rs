@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::sink::testing::record;
 use crate::sink::{
-    ProgressTopicError, RefusalCause, check_progress_topic, ensure_progress_topic, reach,
+    ProgressEntry, ProgressTopicError, RefusalCause, check_progress_topic, ensure_progress_topic,
+    reach,
 };
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -130,13 +131,12 @@ async fn progress_is_acknowledged_with_its_offset_and_read_back_compacted() {
         );
     }
     let read = sink.read_progress().await.expect("readable");
-    let entries: Vec<_> = read
-        .records
-        .iter()
-        .map(|entry| (entry.offset, entry.key.as_slice(), entry.value.as_deref()))
-        .collect();
-    let expected: [(i64, &[u8], Option<&[u8]>); 2] = [(2, b"2", Some(b"c")), (3, b"1", None)];
-    assert_eq!(entries, expected);
+    let entry = |offset, key: &[u8], value: Option<&[u8]>| ProgressEntry {
+        offset,
+        key: key.to_vec(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    assert_eq!(read.records, [entry(2, b"2", Some(b"c")), entry(3, b"1", None)]);
     assert_eq!(read.high_watermark, 4);
 }
 
