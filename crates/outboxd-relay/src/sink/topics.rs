@@ -70,11 +70,15 @@ impl Lookup {
             .map_err(|error| TopicError::Transport(error.to_string()))??;
         let config = self.topic_config(&topic, broker).await?;
         let info = topic_info(partitions, config.as_ref());
+        self.learn(&info);
+        let policy = config.as_ref().and_then(|config| config.get("cleanup.policy"));
+        Ok(Description { info, cleanup_policy: policy.and_then(|entry| entry.value.clone()) })
+    }
+
+    fn learn(&self, info: &TopicInfo) {
         if let Some(limit) = info.max_message_bytes {
             self.limit_min.fetch_min(limit, Ordering::Relaxed);
         }
-        let policy = config.as_ref().and_then(|config| config.get("cleanup.policy"));
-        Ok(Description { info, cleanup_policy: policy.and_then(|entry| entry.value.clone()) })
     }
 
     /// How many there are, and a broker to ask for more.
@@ -240,6 +244,19 @@ mod tests {
             timestamp_ahead_max_ms: None,
         };
         assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn batches_keep_to_the_lowest_limit_seen() {
+        let settings = KafkaSettings::plaintext("127.0.0.1:1");
+        let lookup = Lookup::open(&settings, ClientLog::default()).expect("a client");
+        assert_eq!(lookup.batch_bytes(), BATCH_BYTES);
+        let described = |limit: &str| topic_info(1, Some(&config(&[("max.message.bytes", limit)])));
+        for (limit, batch_bytes) in [("1048588", BATCH_BYTES), ("20000", 19_872), ("50000", 19_872)]
+        {
+            lookup.learn(&described(limit));
+            assert_eq!(lookup.batch_bytes(), batch_bytes);
+        }
     }
 
     #[test]
