@@ -1,17 +1,18 @@
 //! Turns librdkafka's callbacks into reports.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use outboxd_core::record::Token;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
-use rdkafka::producer::ProducerContext;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use super::acks::ReportSender;
 use super::client_log::ClientLog;
-use super::verdict::cause_of_failure;
+use super::verdict::{cause_of_failure, describe};
 use super::{Refusal, Report};
 
 /// The context of one producer, called by the thread that polls it.
@@ -19,11 +20,18 @@ pub(super) struct Delivery {
     reports: ReportSender,
     log: ClientLog,
     dead: AtomicBool,
+    client: OnceLock<Weak<BaseProducer<Self>>>,
 }
 
 impl Delivery {
     pub(super) fn new(reports: ReportSender, log: ClientLog) -> Self {
-        Self { reports, log, dead: AtomicBool::new(false) }
+        Self { reports, log, dead: AtomicBool::new(false), client: OnceLock::new() }
+    }
+
+    /// Needed to tell fatal errors from others. To be called once, before the first poll.
+    pub(super) fn attach(&self, client: &Arc<BaseProducer<Self>>) {
+        let attached = self.client.set(Arc::downgrade(client));
+        assert!(attached.is_ok(), "a context belongs to one producer");
     }
 
     /// A fatal error was reported.
@@ -61,9 +69,9 @@ impl ClientContext for Delivery {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::Fatal) {
+        if !self.is_fatal() {
             self.log.handle_error(&error, reason);
-        // rdkafka calls twice for one event.
+        // More errors may follow the fatal one, and rdkafka calls twice for each.
         } else if !self.dead.swap(true, Ordering::AcqRel) {
             self.reports.rare(Report::Fatal { error: reason.to_owned() });
         }
@@ -72,9 +80,13 @@ impl ClientContext for Delivery {
     fn stats_raw(&self, _statistics: &[u8]) {}
 }
 
-/// librdkafka's own words for an error code.
-pub(super) fn describe(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+impl Delivery {
+    /// The code of an error event does not tell: a fatal one comes with the code of its cause.
+    fn is_fatal(&self) -> bool {
+        // A producer that is being dropped is no longer there, and its end no news.
+        let client = self.client.get().and_then(Weak::upgrade);
+        client.is_some_and(|client| client.client().fatal_error().is_some())
+    }
 }
 
 /// How a token rides through librdkafka.

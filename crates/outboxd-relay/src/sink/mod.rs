@@ -97,7 +97,7 @@ pub struct Refusal {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RefusalCause {
-    /// This record, or one of its batch, is not acceptable (K18).
+    /// This record, or another of its batch, is not acceptable: brokers judge the whole batch.
     TooLarge,
     UnknownTopic,
     Unauthorized,

@@ -16,9 +16,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
 
 use super::acks::ReportSender;
 use super::client_log::ClientLog;
-use super::delivery::{Delivery, PROGRESS, describe, opaque};
+use super::delivery::{Delivery, PROGRESS, opaque};
 use super::settings::SettingsError;
-use super::verdict::cause_of_rejection;
+use super::verdict::{cause_of_rejection, describe};
 use super::{ProduceError, RefusalCause, SinkError};
 
 pub(super) struct Producer {
@@ -37,6 +37,7 @@ impl Producer {
             .create_with_context(Delivery::new(reports, log))
             .map_err(SettingsError::from_client)?;
         let client = Arc::new(client);
+        client.context().attach(&client);
         let stop = Arc::new(AtomicBool::new(false));
         let (polled, stopped) = (Arc::clone(&client), Arc::clone(&stop));
         let thread = thread::Builder::new()

@@ -48,8 +48,7 @@ impl ProgressReader {
     }
 
     fn read_blocking(&self) -> Result<ProgressRead, SinkError> {
-        // Not the reader: that one sees the end of committed records as the high watermark.
-        let asker = self.client(&self.settings.client_config()?)?;
+        let asker = self.client(&self.asker_config()?)?;
         if !self.exists(&asker)? {
             return Ok(ProgressRead::default());
         }
@@ -122,6 +121,14 @@ impl ProgressReader {
     fn is_past(&self, reader: &Client, high: i64) -> bool {
         let watermarks = reader.fetch_watermarks(&self.topic, PARTITION, LOOKUP_TIMEOUT);
         watermarks.is_ok_and(|(_, readable_end)| readable_end >= high)
+    }
+
+    /// Asked for its high watermark, a client that reads committed records gets their end, and
+    /// that is librdkafka's default.
+    fn asker_config(&self) -> Result<ClientConfig, SinkError> {
+        let mut config = self.settings.client_config()?;
+        config.set("isolation.level", "read_uncommitted");
+        Ok(config)
     }
 
     fn reader_config(&self) -> Result<ClientConfig, SinkError> {

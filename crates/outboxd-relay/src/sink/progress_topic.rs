@@ -13,6 +13,7 @@ use super::SinkError;
 use super::client_log::ClientLog;
 use super::settings::{KafkaSettings, SettingsError};
 use super::topics::{LOOKUP_TIMEOUT, Lookup, explain};
+use super::verdict::code_of;
 
 /// Why a topic cannot hold progress.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,6 @@ pub enum ProgressTopicError {
     /// The order of progress records would be lost.
     #[error("it has {partitions} partitions; it must have one")]
     Partitions { partitions: u32 },
-    #[error("this broker cannot create topics for a client")]
-    CreateUnsupported,
     #[error("the broker does not create it: {0}")]
     CreateRefused(String),
     #[error(transparent)]
@@ -85,15 +84,14 @@ pub async fn check_progress_topic(
 }
 
 async fn check(lookup: &Arc<Lookup>, name: &str) -> Result<(), ProgressTopicError> {
-    let info = Arc::clone(lookup).describe_topic(name.to_owned()).await?;
-    if info.partitions != 1 {
-        return Err(ProgressTopicError::Partitions { partitions: info.partitions });
+    let topic = Arc::clone(lookup).describe(name.to_owned()).await?;
+    let partitions = topic.info.partitions;
+    if partitions != 1 {
+        return Err(ProgressTopicError::Partitions { partitions });
     }
-    let config = lookup.topic_config(name).await?;
-    let policy = config.as_ref().and_then(|config| config.get("cleanup.policy")?.value.as_deref());
-    match policy {
-        None | Some("compact") => Ok(()),
-        Some(policy) => Err(ProgressTopicError::Policy { policy: policy.to_owned() }),
+    match topic.cleanup_policy {
+        Some(policy) if policy != "compact" => Err(ProgressTopicError::Policy { policy }),
+        _ => Ok(()),
     }
 }
 
@@ -119,16 +117,15 @@ async fn create(
 }
 
 fn create_error(lookup: &Lookup, error: &KafkaError) -> ProgressTopicError {
-    match error.rdkafka_error_code() {
-        Some(Code::UnsupportedFeature | Code::UnsupportedVersion) => {
-            ProgressTopicError::CreateUnsupported
-        }
+    match code_of(error) {
         Some(
             code @ (Code::PolicyViolation
             | Code::InvalidConfig
             | Code::InvalidReplicationFactor
             | Code::InvalidTopic
-            | Code::InvalidRequest),
+            | Code::InvalidRequest
+            | Code::UnsupportedVersion
+            | Code::UnsupportedFeature),
         ) => ProgressTopicError::CreateRefused(code.to_string()),
         _ => ProgressTopicError::Sink(lookup.explain(error)),
     }

@@ -12,12 +12,13 @@ use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::metadata::MetadataBroker;
 use tokio::task::spawn_blocking;
 
 use super::SinkError;
 use super::client_log::{ClientLog, Trouble};
-use super::delivery::describe;
 use super::settings::{BATCH_BYTES, KafkaSettings, SettingsError};
+use super::verdict::{code_of, describe};
 
 /// A client of its own, so that a question never waits behind records.
 pub(super) struct Lookup {
@@ -25,6 +26,12 @@ pub(super) struct Lookup {
     log: ClientLog,
     /// The lowest `max.message.bytes` seen.
     limit_min: AtomicUsize,
+}
+
+pub(super) struct Description {
+    pub(super) info: TopicInfo,
+    /// `None` when it may not be read.
+    pub(super) cleanup_policy: Option<String>,
 }
 
 impl Lookup {
@@ -46,22 +53,36 @@ impl Lookup {
         self: Arc<Self>,
         topic: String,
     ) -> Result<TopicInfo, TopicError> {
+        self.describe(topic).await.map(|description| description.info)
+    }
+
+    /// With what a [`TopicInfo`] has no place for.
+    pub(super) async fn describe(
+        self: Arc<Self>,
+        topic: String,
+    ) -> Result<Description, TopicError> {
         if !is_topic_name(&topic) {
             return Err(TopicError::InvalidName);
         }
         let (asker, asked) = (Arc::clone(&self), topic.clone());
-        let partitions = spawn_blocking(move || asker.partitions(&asked))
+        let (partitions, broker) = spawn_blocking(move || asker.partitions(&asked))
             .await
             .map_err(|error| TopicError::Transport(error.to_string()))??;
-        let config = self.topic_config(&topic).await?;
+        let config = self.topic_config(&topic, broker).await?;
         let info = topic_info(partitions, config.as_ref());
+        self.learn(&info);
+        let policy = config.as_ref().and_then(|config| config.get("cleanup.policy"));
+        Ok(Description { info, cleanup_policy: policy.and_then(|entry| entry.value.clone()) })
+    }
+
+    fn learn(&self, info: &TopicInfo) {
         if let Some(limit) = info.max_message_bytes {
             self.limit_min.fetch_min(limit, Ordering::Relaxed);
         }
-        Ok(info)
     }
 
-    fn partitions(&self, topic: &str) -> Result<u32, TopicError> {
+    /// How many there are, and a broker to ask for more.
+    fn partitions(&self, topic: &str) -> Result<(u32, Option<i32>), TopicError> {
         let metadata = self
             .admin
             .inner()
@@ -73,17 +94,21 @@ impl Lookup {
             return Err(self.topic_error(&KafkaError::MetadataFetch(error.into())));
         }
         match u32::try_from(found.partitions().len()) {
-            Ok(partitions) if partitions > 0 => Ok(partitions),
+            Ok(partitions) if partitions > 0 => {
+                Ok((partitions, metadata.brokers().first().map(MetadataBroker::id)))
+            }
             _ => Err(TopicError::Transport("the topic has no partitions yet".to_owned())),
         }
     }
 
-    /// `None` when it may not be read, or the broker cannot tell.
-    pub(super) async fn topic_config(
+    /// `None` when it may not be read, or the broker cannot tell. Any broker knows; without a
+    /// choice librdkafka asks the controller, which may be away.
+    async fn topic_config(
         &self,
         topic: &str,
+        broker: Option<i32>,
     ) -> Result<Option<ConfigResource>, TopicError> {
-        let options = AdminOptions::new().request_timeout(Some(LOOKUP_TIMEOUT));
+        let options = AdminOptions::new().request_timeout(Some(LOOKUP_TIMEOUT)).broker_id(broker);
         let asked = [ResourceSpecifier::Topic(topic)];
         match self.admin.describe_configs(&asked, &options).await {
             // A refusal for one resource comes out of rdkafka as a resource without entries.
@@ -102,7 +127,7 @@ impl Lookup {
     }
 
     fn topic_error(&self, error: &KafkaError) -> TopicError {
-        match error.rdkafka_error_code() {
+        match code_of(error) {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => TopicError::Unknown,
             Some(Code::TopicAuthorizationFailed) => TopicError::Unauthorized,
             Some(Code::InvalidTopic) => TopicError::InvalidName,
@@ -117,8 +142,7 @@ impl Lookup {
 }
 
 pub(super) fn explain(error: &KafkaError, log: &ClientLog) -> SinkError {
-    if let Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) =
-        error.rdkafka_error_code()
+    if let Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) = code_of(error)
     {
         return SinkError::Unauthorized(describe(error));
     }
@@ -220,6 +244,19 @@ mod tests {
             timestamp_ahead_max_ms: None,
         };
         assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn batches_keep_to_the_lowest_limit_seen() {
+        let settings = KafkaSettings::plaintext("127.0.0.1:1");
+        let lookup = Lookup::open(&settings, ClientLog::default()).expect("a client");
+        assert_eq!(lookup.batch_bytes(), BATCH_BYTES);
+        let described = |limit: &str| topic_info(1, Some(&config(&[("max.message.bytes", limit)])));
+        for (limit, batch_bytes) in [("1048588", BATCH_BYTES), ("20000", 19_872), ("50000", 19_872)]
+        {
+            lookup.learn(&described(limit));
+            assert_eq!(lookup.batch_bytes(), batch_bytes);
+        }
     }
 
     #[test]

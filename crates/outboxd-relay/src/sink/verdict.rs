@@ -22,6 +22,19 @@ pub(super) fn cause_of_failure(error: &KafkaError) -> RefusalCause {
     record_fault(error).unwrap_or(lost)
 }
 
+/// rdkafka leaves out the code of a failed request.
+pub(super) fn code_of(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    }
+}
+
+/// librdkafka's own words for an error.
+pub(super) fn describe(error: &KafkaError) -> String {
+    code_of(error).map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
 fn record_fault(error: &KafkaError) -> Option<RefusalCause> {
     let KafkaError::MessageProduction(code) = error else {
         // The topic's name holds a zero byte: found before anything is sent.

@@ -14,8 +14,11 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tokio::time::timeout;
 
 use super::*;
-use crate::sink::RefusalCause;
 use crate::sink::testing::record;
+use crate::sink::{
+    ProgressEntry, ProgressTopicError, RefusalCause, check_progress_topic, ensure_progress_topic,
+    reach,
+};
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -128,13 +131,12 @@ async fn progress_is_acknowledged_with_its_offset_and_read_back_compacted() {
         );
     }
     let read = sink.read_progress().await.expect("readable");
-    let entries: Vec<_> = read
-        .records
-        .iter()
-        .map(|entry| (entry.offset, entry.key.as_slice(), entry.value.as_deref()))
-        .collect();
-    let expected: [(i64, &[u8], Option<&[u8]>); 2] = [(2, b"2", Some(b"c")), (3, b"1", None)];
-    assert_eq!(entries, expected);
+    let entry = |offset, key: &[u8], value: Option<&[u8]>| ProgressEntry {
+        offset,
+        key: key.to_vec(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    assert_eq!(read.records, [entry(2, b"2", Some(b"c")), entry(3, b"1", None)]);
     assert_eq!(read.high_watermark, 4);
 }
 
@@ -278,23 +280,23 @@ async fn the_window_may_not_exceed_what_was_promised() {
 
 #[tokio::test]
 async fn an_unreachable_broker_is_named() {
-    let error = crate::sink::reach(&KafkaSettings::plaintext("127.0.0.1:1")).await;
+    let error = reach(&KafkaSettings::plaintext("127.0.0.1:1")).await;
     let message = error.expect_err("nothing listens there").to_string();
     assert!(message.contains("127.0.0.1:1"), "{message}");
     assert!(message.contains("onnection refused"), "{message}");
 }
 
 #[tokio::test]
-async fn a_broker_that_cannot_create_topics_says_so() {
+async fn a_progress_topic_that_serves_is_left_alone_and_another_is_refused() {
     let cluster = cluster();
     let settings = KafkaSettings::plaintext(cluster.bootstrap_servers());
-    let exists = crate::sink::ensure_progress_topic(&settings, PROGRESS_TOPIC, None).await;
+    let exists = ensure_progress_topic(&settings, PROGRESS_TOPIC, None).await;
     assert!(matches!(exists, Ok(false)), "{exists:?}");
-    let missing = crate::sink::ensure_progress_topic(&settings, "outboxd.progress.new", None).await;
-    let unsupported = matches!(missing, Err(crate::sink::ProgressTopicError::CreateUnsupported));
-    assert!(unsupported, "{missing:?}");
-    let partitions = crate::sink::check_progress_topic(&settings, "orders").await;
-    let several =
-        matches!(partitions, Err(crate::sink::ProgressTopicError::Partitions { partitions: 4 }));
-    assert!(several, "{partitions:?}");
+    let missing = check_progress_topic(&settings, "outboxd.progress.new").await;
+    assert!(matches!(missing, Err(ProgressTopicError::Missing)), "{missing:?}");
+    let several = check_progress_topic(&settings, "orders").await;
+    assert!(
+        matches!(several, Err(ProgressTopicError::Partitions { partitions: 4 })),
+        "{several:?}"
+    );
 }
