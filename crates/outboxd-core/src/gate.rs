@@ -2,6 +2,9 @@
 //!
 //! Nothing is repaired here. Whatever does not fit ends in a [`Stop`] with a code of its own.
 
+#[cfg(test)]
+mod tests;
+
 use crate::lsn::Lsn;
 use crate::progress::{FORMAT, Progress};
 use crate::stop::{Code, Stop};
@@ -52,6 +55,9 @@ pub fn check_identity(
     if progress.system_id != server.system_id.0.to_string() {
         return Err(other_system(progress, server));
     }
+    if progress.database != server.database {
+        return Err(other_database(progress, server));
+    }
     if server.timeline < progress.timeline {
         return Err(Stop::new(
             Code::Diverged,
@@ -79,7 +85,8 @@ pub fn check_identity(
         .hint("the server was restored from another branch; connect to the right one"));
     };
     let newest = progress.newest_identity().max(handed_out);
-    if newest > *switch_point {
+    // A commit record that starts at the switch point is the first that the new timeline lacks.
+    if newest >= *switch_point {
         return Err(past_switch(progress, *switch_point, newest));
     }
     let lowered = progress.end_lsn > *switch_point;
@@ -105,18 +112,7 @@ pub fn decide(
         check_slot(slot, rules)?;
     }
     match (progress, &observed.slot) {
-        (Some(progress), slot) if progress.creating => {
-            check_identity(progress, &observed.server, handed_out)?;
-            let next = match slot {
-                Some(_) => Next::RecordSlotPosition,
-                None => Next::CreateSlot,
-            };
-            Ok(Entry { progress: progress.clone(), next, lowered_from: None })
-        }
-        (Some(progress), None) => Err(slot_missing(progress, rules)),
-        (Some(progress), Some(slot)) => {
-            resume(progress, slot, publication, observed, rules, handed_out)
-        }
+        (Some(progress), _) => resume(progress, publication, observed, rules, handed_out),
         (None, Some(_)) if rules.adopt_slot => Ok(Entry {
             progress: first_progress(publication, observed, rules, false),
             next: Next::RecordSlotPosition,
@@ -133,38 +129,64 @@ pub fn decide(
 }
 
 fn resume(
-    progress: &Progress,
-    slot: &Slot,
+    recorded: &Progress,
     publication: &Publication,
     observed: &Observed,
     rules: &Rules,
     handed_out: Lsn,
 ) -> Result<Entry, Stop> {
+    let server = &observed.server;
+    let identified = check_identity(recorded, server, handed_out)?;
+    let mut progress = on_present_timeline(recorded, server, identified);
+    let next = match &observed.slot {
+        Some(_) if recorded.creating => Next::RecordSlotPosition,
+        Some(slot) => {
+            check_position(&progress, slot, server, rules)?;
+            Next::Stream
+        }
+        None if recorded.creating => Next::CreateSlot,
+        None => return Err(slot_missing(recorded, rules)),
+    };
+    if publication.fingerprint != recorded.publication {
+        // Without a slot nothing can have been skipped yet.
+        if next != Next::CreateSlot && !rules.accept_publication {
+            return Err(publication_changed(rules));
+        }
+        progress.publication.clone_from(&publication.fingerprint);
+    }
+    let lowered_from = identified.lowered_to.map(|_| recorded.end_lsn);
+    Ok(Entry { progress, next, lowered_from })
+}
+
+fn on_present_timeline(recorded: &Progress, server: &Server, identified: Identified) -> Progress {
+    let mut progress = recorded.clone();
+    if let Some(switch_point) = identified.lowered_to {
+        progress.end_lsn = switch_point;
+        // A last commit past the switch carried no event, and will not be repeated.
+        progress.last_commit = progress.last_commit.filter(|it| it.commit_lsn < switch_point);
+    }
+    if server.timeline != recorded.timeline {
+        progress.timeline = server.timeline;
+        progress.epoch = progress.epoch.saturating_add(1);
+    }
+    progress
+}
+
+/// The position has to lie between what the slot has released and what the server has written.
+fn check_position(
+    progress: &Progress,
+    slot: &Slot,
+    server: &Server,
+    rules: &Rules,
+) -> Result<(), Stop> {
     let confirmed = slot.confirmed.unwrap_or(Lsn::ZERO);
     if confirmed > progress.end_lsn {
         return Err(slot_moved(progress, confirmed, rules));
     }
-    let server = &observed.server;
-    let identified = check_identity(progress, server, handed_out)?;
-    let mut next = progress.clone();
-    if let Some(switch_point) = identified.lowered_to {
-        next.end_lsn = switch_point;
+    if progress.end_lsn > server.flush_lsn {
+        return Err(position_ahead(progress, server));
     }
-    if server.timeline != progress.timeline {
-        next.timeline = server.timeline;
-        next.epoch = next.epoch.saturating_add(1);
-    }
-    if next.end_lsn > server.flush_lsn {
-        return Err(position_ahead(&next, server));
-    }
-    if publication.fingerprint != progress.publication {
-        if !rules.accept_publication {
-            return Err(publication_changed(rules));
-        }
-        next.publication.clone_from(&publication.fingerprint);
-    }
-    let lowered_from = identified.lowered_to.map(|_| progress.end_lsn);
-    Ok(Entry { progress: next, next: Next::Stream, lowered_from })
+    Ok(())
 }
 
 fn check_publication<'a>(observed: &'a Observed, rules: &Rules) -> Result<&'a Publication, Stop> {
@@ -263,6 +285,15 @@ fn other_system(progress: &Progress, server: &Server) -> Stop {
             "a clone needs a `source.name` of its own; after a dump and restore the old progress is \
              worthless: choose a new `source.name`",
         )
+}
+
+fn other_database(progress: &Progress, server: &Server) -> Stop {
+    Stop::new(Code::OtherSystem, "the progress belongs to another database")
+        .detail(format!(
+            "recorded database \"{}\", connected to \"{}\"",
+            progress.database, server.database
+        ))
+        .hint("each database needs a `source.name` of its own")
 }
 
 fn past_switch(progress: &Progress, switch_point: Lsn, newest: Lsn) -> Stop {

@@ -4,6 +4,9 @@
 //! has one partition, so if the offset of an acked record is not the one after our last, somebody
 //! else has written in between.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use crate::progress::{Progress, progress_key, topic_key, topic_value};
@@ -104,11 +107,13 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// The record in flight was lost with its producer: it goes first with the next one.
+    /// The record in flight was lost with its producer: it goes first with the next one, unless a
+    /// claim has made it worthless.
     pub fn lost(&mut self) {
-        if let Some(entry) = self.in_flight.take() {
+        let Some(entry) = self.in_flight.take() else { return };
+        self.perhaps_written += 1;
+        if !matches!(self.queue.front(), Some(Entry::Claim(_))) {
             self.queue.push_front(entry);
-            self.perhaps_written += 1;
         }
     }
 }

@@ -8,6 +8,9 @@
 //! events of a topic were placed with. The acquisition stands in the key, so that compaction never
 //! drops a newer owner's record for a late one of a former owner; the highest acquisition wins.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 
 use crate::lsn::Lsn;
@@ -119,7 +122,15 @@ impl Recorded {
             if let Some(number) = key.strip_prefix(PROGRESS) {
                 let number: u64 = number.parse().map_err(|_| malformed("no acquisition"))?;
                 match value {
-                    Some(value) => positions.insert(number, parse_progress(offset, value)?),
+                    Some(value) => {
+                        let progress = parse_progress(offset, value)?;
+                        if progress.acquisition != number {
+                            return Err(malformed(
+                                "its key and its value name different acquisitions",
+                            ));
+                        }
+                        positions.insert(number, progress)
+                    }
                     None => positions.remove(&number),
                 };
             } else if let Some(topic) = key.strip_prefix(TOPIC) {

@@ -61,7 +61,7 @@ pub struct Limits {
 }
 
 /// The durable prefix.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Durable {
     /// Everything that ends at or before this position is durable.
     pub end_lsn: Lsn,

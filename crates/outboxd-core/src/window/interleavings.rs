@@ -65,8 +65,8 @@ impl Run {
             Step::RestartStream(from) => self.restart_stream(*from),
             Step::Record => self.recorded = self.window.durable(),
             Step::RestartProcess(from) => {
-                self.window = Window::new(LIMITS, self.recorded.clone());
-                self.model.restart_process(self.recorded.clone());
+                self.window = Window::new(LIMITS, self.recorded);
+                self.model.restart_process(self.recorded);
                 self.process_restarts += 1;
                 self.restart_stream(*from);
             }

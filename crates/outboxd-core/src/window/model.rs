@@ -151,7 +151,7 @@ impl Model {
     }
 
     pub(super) fn durable(&self) -> Durable {
-        let mut durable = Durable { partial: None, ..self.base.clone() };
+        let mut durable = Durable { partial: None, ..self.base };
         for index in 0..self.history.len() {
             if self.is_before_base(index) {
                 continue;
