@@ -41,20 +41,17 @@ async fn starts_crashes_and_comes_back(version: PgVersion) -> Result<()> {
     let (client, connection) = connect(&url).await?;
     let running = show(&client, "server_version").await?;
     ensure!(running.starts_with(&version.to_string()), "{version} asked, {running} runs");
-    client
-        .batch_execute(
-            "create table kept (id int);
-             insert into kept values (42);
-             select pg_create_logical_replication_slot('slot', 'pgoutput')",
-        )
-        .await?;
+    client.batch_execute("create table kept as select 42 as id").await?;
+    let slot = "select pg_create_logical_replication_slot('slot', 'pgoutput')";
+    client.batch_execute(slot).await?;
     pg.stop_within(StopMode::Immediate, Duration::from_secs(60)).await?;
-    connection.await?.unwrap_err();
+    ensure!(connection.await?.is_err(), "the session outlived its server");
 
     pg.start_again().await?;
     assert_eq!((pg.url("we%22ird"), pg.port()), (url.clone(), port));
     let (client, _connection) = connect(&url).await?;
     assert_eq!(client.query_one("select id from kept", &[]).await?.get::<_, i32>(0), 42);
+    client.query_one("select from pg_replication_slots where slot_name = 'slot'", &[]).await?;
     ensure!(pg.log().await?.contains("database system was not properly shut down"));
     Ok(())
 }
@@ -148,7 +145,7 @@ async fn a_kill_takes_every_process_even_frozen_and_keeps_what_was_committed() -
     pg.freeze().await?;
     pg.kill().await?;
     ensure!(is_gone(&postmaster) && is_gone(&backend.to_string()));
-    connection.await?.unwrap_err();
+    ensure!(connection.await?.is_err(), "the session outlived its server");
     pg.start_again().await?;
     let (client, _connection) = connect(&pg.url("postgres")).await?;
     assert_eq!(client.query_one("select id from kept", &[]).await?.get::<_, i32>(0), 42);

@@ -39,7 +39,9 @@ pub(super) async fn create(
 
 /// The cache entry with a fresh data folder of exactly this server.
 async fn template(binaries: &Binaries) -> Result<PathBuf> {
-    let exact = binaries.exact().replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    let words: Vec<_> = binaries.exact().split(|c| !is_word(c)).filter(|w| !w.is_empty()).collect();
+    let exact = words.join("-");
     cache::entry(&format!("data-{exact}"), async |entry| {
         // Made in a guarded folder: an initdb that outlives us must not write into the cache.
         let folder = Folder::create(Account::unprivileged())?;
