@@ -71,8 +71,9 @@ build() {
 fetch_jars() {
     command -v mvn >/dev/null || fail "Maven is needed for Kafka's jars: apt-get install maven"
     say "fetching Kafka's jars"
-    mvn --batch-mode --quiet -Dstyle.color=never --file "$1/pom.xml" dependency:copy-dependencies \
-        -DincludeScope=runtime -DoutputDirectory="$1/libs" >&2 || fail "Maven could not fetch Kafka's jars"
+    mvn --batch-mode --quiet --file "$1/pom.xml" dependency:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$1/libs" >"$1/mvn.log" 2>&1 ||
+        { tail -n 20 "$1/mvn.log" >&2; fail "Maven could not fetch Kafka's jars"; }
 }
 
 # Proxy, certificates, logins and options of this machine's apt, as one file that APT_CONFIG can name.

@@ -34,9 +34,10 @@ create_cluster() {
     # initdb refuses an empty password file.
     local password_option=()
     [[ -z "$password" ]] || password_option=(--pwfile=/dev/fd/3)
-    # POSTGRES_INITDB_ARGS holds several arguments.
-    # shellcheck disable=SC2086
-    initdb --username="$user" "${password_option[@]}" ${POSTGRES_INITDB_ARGS:-} 3<<<"$password"
+    # POSTGRES_INITDB_ARGS holds several arguments, which may be quoted.
+    local arguments
+    eval "arguments=(${POSTGRES_INITDB_ARGS:-})"
+    initdb --username="$user" "${password_option[@]}" "${arguments[@]}" 3<<<"$password"
     printf '\nhost all all all %s\n' "$method" >>"$PGDATA/pg_hba.conf"
     fill_cluster "$user" "$@"
     echo
