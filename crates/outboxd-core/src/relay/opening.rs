@@ -20,8 +20,8 @@ pub(super) struct Opening {
     phase: Phase,
     observed: Observed,
     entry: gate::Entry,
-    /// The window no longer fits the recorded position: somebody else was active meanwhile, or the
-    /// position was lowered.
+    /// The window is not to be trusted any more: somebody else was active meanwhile, or the server
+    /// is on another timeline, whose WAL differs from some point on.
     window_is_stale: bool,
     claim_offset: Option<i64>,
 }
@@ -51,10 +51,12 @@ impl Relay {
         if let Some(from) = entry.lowered_from {
             self.note(Note::PositionLowered { from, to: entry.progress.end_lsn });
         }
+        let timeline = self.owner.as_ref().map(|owner| owner.timeline);
+        let switched = timeline.is_some_and(|timeline| timeline != entry.progress.timeline);
         self.owner = self.owner.take().filter(|_| !foreign);
         self.session = Session::Opening(Box::new(Opening {
             phase: Phase::Settling,
-            window_is_stale: foreign || entry.lowered_from.is_some(),
+            window_is_stale: foreign || switched,
             observed,
             entry,
             claim_offset: None,
@@ -141,24 +143,15 @@ impl Relay {
         let Session::Opening(opening) = &mut self.session else { return };
         let progress = &mut opening.entry.progress;
         let repeats_max = progress.unrecorded_events_max;
-        let durable = match &self.owner {
-            // Ours: what became durable since the last record is known to be.
-            Some(_) => {
-                let durable = self.window.durable();
-                let end_lsn = match opening.entry.lowered_from {
-                    Some(_) => durable.end_lsn.min(progress.end_lsn),
-                    None => durable.end_lsn,
-                };
-                Durable { end_lsn, ..durable }
-            }
-            None => progress.durable(),
-        };
+        // While the window is ours, what became durable since the last record is known to be.
+        let stale = opening.window_is_stale;
+        let durable = if stale { progress.durable() } else { self.window.durable() };
         progress.acquisition += 1;
         progress.unrecorded_events_max = self.settings.unrecorded_events_max;
         *progress = stamp(progress.clone(), &durable, now);
         opening.phase = Phase::Claiming;
         let claim = progress.clone();
-        if opening.window_is_stale {
+        if stale {
             self.replace_window(&durable);
         }
         let Progress { acquisition, end_lsn, partial, .. } = claim;
