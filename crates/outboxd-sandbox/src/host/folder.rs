@@ -33,6 +33,7 @@ impl Folder {
         let base = base().canonicalize().map_err(Error::io("find the temporary folder"))?;
         let path = tempfile::Builder::new()
             .prefix("outboxd-")
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(base)
             .map_err(Error::io("create a temporary folder"))?
             .keep();
