@@ -41,8 +41,13 @@ pub enum Error {
     #[error("the archive of PostgreSQL {version} has SHA-256 {found}, pinned is {pinned}")]
     Checksum { version: String, pinned: &'static str, found: String },
 
-    #[error("{path} cannot be entered by other users, so not by the user that runs Postgres: set {variable} to a folder that can")]
+    #[error(
+        "{path} cannot be entered by other users, so not by the user that runs Postgres: set {variable} to a folder that can"
+    )]
     NotTraversable { path: PathBuf, variable: &'static str },
+
+    #[error("neither {variable} nor HOME names a folder for downloads")]
+    NoCache { variable: &'static str },
 
     #[error("{server} ended while starting ({status})\n{log}")]
     EndedEarly { server: String, status: ExitStatus, log: String },

@@ -53,6 +53,8 @@ mod tests {
     fn words_name_flavours_and_nothing_else_does() {
         assert_eq!(Flavour::parse("containers").unwrap(), Flavour::Containers);
         assert_eq!(Flavour::parse("processes").unwrap(), Flavour::Processes);
-        assert!(matches!(Flavour::parse("docker"), Err(Error::UnknownFlavour(word)) if word == "docker"));
+        assert!(
+            matches!(Flavour::parse("docker"), Err(Error::UnknownFlavour(word)) if word == "docker")
+        );
     }
 }

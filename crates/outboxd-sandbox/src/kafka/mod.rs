@@ -4,10 +4,10 @@ mod options;
 
 pub(crate) use self::options::base_settings;
 pub use self::options::{Brokers, KafkaOptions};
-#[cfg(feature = "containers")]
-use crate::containers::ContainerKafka;
 #[cfg(not(feature = "containers"))]
 use crate::Error;
+#[cfg(feature = "containers")]
+use crate::containers::ContainerKafka;
 use crate::{Flavour, KafkaTools, Result, processes::kafka::ProcessKafka};
 
 /// A running cluster. Brokers are named by their node id, which counts from 1.

@@ -98,7 +98,9 @@ impl Postgres {
     pub async fn create_database(&self, name: &str) -> Result<()> {
         let failed = |source| Error::Sql { doing: format!("create database {name}"), source };
         let (client, connection) =
-            tokio_postgres::connect(&self.url("postgres"), tokio_postgres::NoTls).await.map_err(failed)?;
+            tokio_postgres::connect(&self.url("postgres"), tokio_postgres::NoTls)
+                .await
+                .map_err(failed)?;
         let connection = tokio::spawn(connection);
         let quoted = name.replace('"', "\"\"");
         let created = client.batch_execute(&format!("create database \"{quoted}\"")).await;
