@@ -9,6 +9,8 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
+# The jars that the sandbox runs as a plain process, so that both flavours are the same Kafka.
+pom=$here/../crates/outboxd-sandbox/src/processes/kafka/pom.xml
 pull_deadline_s=120
 
 main() {
@@ -48,7 +50,7 @@ local_image() {
 inputs_of() {
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    digest=$(cd "$here/$1" && cat -- * | sha256sum | cut -c1-12)
+    digest=$(cd "$here/$1" && cat -- * "$pom" "$here/base.sh" | sha256sum | cut -c1-12)
     echo "$release-$digest"
 }
 
@@ -58,7 +60,7 @@ build() {
     context=$(mktemp -d)
     trap 'rm -rf "$context"' EXIT
     cp "$here/$1"/* "$context"
-    [ ! -f "$context/pom.xml" ] || fetch_jars "$context"
+    [ "$1" != kafka ] || fetch_jars "$context"
     copy_apt_settings "$context/apt"
     say "building $2"
     # The host's network reaches whatever mirror or proxy apt on this machine uses. BuildKit would need a
@@ -71,7 +73,7 @@ build() {
 fetch_jars() {
     command -v mvn >/dev/null || fail "Maven is needed for Kafka's jars: apt-get install maven"
     say "fetching Kafka's jars"
-    mvn --batch-mode --quiet --file "$1/pom.xml" dependency:copy-dependencies \
+    mvn --batch-mode --quiet --file "$pom" dependency:copy-dependencies \
         -DincludeScope=runtime -DoutputDirectory="$1/libs" >"$1/mvn.log" 2>&1 ||
         { tail -n 20 "$1/mvn.log" >&2; fail "Maven could not fetch Kafka's jars"; }
 }

@@ -39,7 +39,7 @@ impl ContainerKafka {
         }
         // None of several brokers is ready before a majority of them runs.
         for broker in &brokers {
-            broker.wait_ready().await?;
+            broker.wait_ready(brokers.len()).await?;
         }
         Ok(Self { brokers, listeners: options.listeners, _guard: guard })
     }
@@ -74,7 +74,7 @@ impl ContainerKafka {
     pub(crate) async fn start_broker_again(&mut self, node: usize) -> Result<()> {
         let broker = self.broker_mut(node)?;
         broker.container.start_again().await?;
-        broker.wait_ready().await
+        broker.wait_ready(1).await
     }
 
     pub(crate) async fn freeze_broker(&mut self, node: usize) -> Result<()> {
@@ -118,9 +118,10 @@ impl Broker {
         Ok(Self { node, container, port, extra_ports })
     }
 
-    async fn wait_ready(&self) -> Result<()> {
+    /// Waits until the broker sees `live` brokers, itself among them.
+    async fn wait_ready(&self, live: usize) -> Result<()> {
         let (port, node) = (self.port.number(), self.node);
-        readiness::wait(&self.container, || readiness::kafka_answers(port, node)).await
+        readiness::wait(&self.container, || readiness::kafka_answers(port, node, live)).await
     }
 }
 

@@ -3,7 +3,7 @@
 mod broker;
 mod config;
 mod format;
-mod probe;
+pub(crate) mod probe;
 pub(crate) mod tools;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Node ids of the live brokers as the broker on `port` sees them; none while it does not answer.
-pub(super) async fn live_brokers(port: u16) -> Vec<i32> {
+pub(crate) async fn live_brokers(port: u16) -> Vec<i32> {
     let answer = time::timeout(ANSWER_LIMIT, ask(port)).await;
     let answer = answer.ok().and_then(Result::ok).unwrap_or_default();
     parse(&answer).unwrap_or_default()
