@@ -122,11 +122,10 @@ fn coverage_query(version: ServerVersion) -> String {
                 exists (select from pg_publication_tables l
                          where l.pubname = p.pubname and l.schemaname = $2 and l.tablename = $3)
                     as published,
-                t.relpersistence = 'p' and (
-                    p.puballtables
+                p.puballtables
                     or exists (select from pg_publication_rel m
                                 where m.prpubid = p.oid and m.prrelid = any (t.family))
-                    {by_schema}) as member
+                    {by_schema} as member
            from pg_publication p,
                 (select c.*, array(select relid::oid from pg_partition_ancestors(c.oid) relid
                                    union select c.oid) as family

@@ -83,6 +83,7 @@ impl From<ControlError> for Stop {
 }
 
 /// What the library says of a failed login, in terms of the source.
+#[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
 pub(super) fn login_error(error: tokio_postgres::Error) -> SourceError {
     if let Some(refusal) = error.as_db_error() {
         return server_error(refusal).into();

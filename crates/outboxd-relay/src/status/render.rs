@@ -68,7 +68,7 @@ fn bytes(count: u64) -> String {
         return format!("{count} B");
     };
     let shift = 10 * index;
-    let tenths = u128::from(count) * 10 >> shift;
+    let tenths = (u128::from(count) * 10) >> shift;
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[index])
 }
 
