@@ -1,9 +1,8 @@
 //! From the configuration to the parts it configures.
 
-use std::time::Duration;
-
 use outboxd_core::gate::Rules;
 use outboxd_core::headers::HeaderChoice;
+use outboxd_core::lsn::Lsn;
 use outboxd_core::mapping::{Mapper, MappingConfig};
 use outboxd_core::relation::{ColumnNames, ExtraColumn, OptionalColumn, TableName};
 use outboxd_core::relay::{Goal, Settings};
@@ -21,6 +20,7 @@ use crate::source::tls_settings::{TlsMode, TlsSettings};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wishes {
     pub adopt_slot: bool,
+    pub adopt_from: Option<Lsn>,
     pub accept_publication: bool,
     /// Stop instead of waiting for another relay.
     pub no_wait: bool,
@@ -37,6 +37,7 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
             publication: source.publication.clone(),
             create_slot: source.create_slot || goal == Goal::SetUp,
             adopt_slot: wishes.adopt_slot,
+            adopt_from: wishes.adopt_from,
             accept_publication: wishes.accept_publication,
         },
         goal,
@@ -208,6 +209,3 @@ fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
         },
     })
 }
-
-/// How long `setup` and other one-shot commands wait for a server.
-pub const REACH_WITHIN: Duration = Duration::from_secs(10);

@@ -17,6 +17,7 @@ mod verdict;
 
 use std::future::Future;
 
+use outboxd_core::progress::{ProgressError, Recorded};
 use outboxd_core::record::{Record, Token};
 use outboxd_core::topic::{TopicError, TopicInfo};
 
@@ -117,6 +118,13 @@ pub struct ProgressRead {
     pub records: Vec<ProgressEntry>,
     /// The offset the next record will get.
     pub high_watermark: i64,
+}
+
+impl ProgressRead {
+    pub fn recorded(&self) -> Result<Recorded, ProgressError> {
+        let entries = self.records.iter();
+        Recorded::read(entries.map(|it| (it.offset, it.key.as_slice(), it.value.as_deref())))
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
