@@ -29,7 +29,7 @@ pub(crate) struct SetupArgs {
     /// Where to take it over, instead of at the slot's position
     #[arg(long, value_name = "LSN", requires = "adopt_slot")]
     pub(crate) from_lsn: Option<Lsn>,
-    /// Also create the roles outbox_owner, relay and operator
+    /// Also create the roles outbox_owner, outbox_application and outbox_relay
     #[arg(long)]
     pub(crate) roles: bool,
 }
