@@ -28,7 +28,8 @@ pub async fn run(
     }
     let topic = config.delivery.progress.topic.clone();
     let in_flight_max = config.delivery.max_in_flight_events.get() as usize;
-    let sink = KafkaSink::start(kafka, topic, in_flight_max).map_err(|error| refused(&error))?;
+    let sink = KafkaSink::start(kafka, topic, in_flight_max, wiring::creation(config))
+        .map_err(|error| refused(&error))?;
     run_with(config, wishes, goal, sink, shutdown).await
 }
 
@@ -58,7 +59,7 @@ pub async fn recorded(config: &Config) -> Result<Option<Progress>, Stop> {
     let kafka = wiring::kafka(config)?;
     sink::reach(&kafka).await.map_err(|error| refused(&error))?;
     let topic = config.delivery.progress.topic.clone();
-    let sink = KafkaSink::start(kafka, topic, 1).map_err(|error| refused(&error))?;
+    let sink = KafkaSink::start(kafka, topic, 1, None).map_err(|error| refused(&error))?;
     let read = sink.read_progress().await.map_err(|error| refused(&error))?;
     Ok(read.recorded().map_err(|error| unreadable(&error))?.progress)
 }

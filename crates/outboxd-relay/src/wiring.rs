@@ -1,5 +1,7 @@
 //! From the configuration to the parts it configures.
 
+use std::num::{NonZeroU16, NonZeroU32};
+
 use outboxd_core::gate::Rules;
 use outboxd_core::headers::HeaderChoice;
 use outboxd_core::lsn::Lsn;
@@ -12,7 +14,7 @@ use outboxd_core::window::Limits;
 use secrecy::ExposeSecret;
 
 use crate::config::{self, Config};
-use crate::sink::settings as kafka;
+use crate::sink::{NewTopics, settings as kafka};
 use crate::source::params::{ChannelBinding, ConnectParams};
 use crate::source::tls_settings::{TlsMode, TlsSettings};
 
@@ -174,6 +176,16 @@ pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
         )
     })?;
     Ok(settings)
+}
+
+/// How topics for events are created; `None`: by their owners, not by us.
+pub fn creation(config: &Config) -> Option<NewTopics> {
+    let topic = &config.topic;
+    topic.create.then(|| NewTopics {
+        partitions: topic.partitions.map(NonZeroU32::get),
+        replication_factor: topic.replication_factor.map(NonZeroU16::get),
+        config: topic.config.clone(),
+    })
 }
 
 fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {

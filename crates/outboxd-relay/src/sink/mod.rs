@@ -2,6 +2,7 @@
 
 mod acks;
 mod client_log;
+mod creation;
 mod delivery;
 pub mod discard;
 pub mod kafka;
@@ -21,6 +22,7 @@ use outboxd_core::progress::{ProgressError, Recorded};
 use outboxd_core::record::{Record, Token};
 use outboxd_core::topic::{TopicError, TopicInfo};
 
+pub use self::creation::NewTopics;
 pub use self::progress_topic::{
     ProgressTopicError, check_progress_topic, ensure_progress_topic, reach,
 };
