@@ -192,7 +192,7 @@ enum Cursor {
 
 impl Window {
     /// An empty window at a recorded position.
-    pub fn new(limits: Limits, durable: &Durable) -> Self {
+    pub fn new(limits: Limits, durable: Durable) -> Self {
         let mut transactions = VecDeque::new();
         if let Some(partial) = durable.partial {
             transactions.push_back(Transaction {

@@ -8,6 +8,8 @@ mod phase;
 mod publisher;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::collections::BTreeMap;

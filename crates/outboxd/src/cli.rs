@@ -10,6 +10,8 @@ use outboxd_relay::config::{Config, Flags, Inputs};
 use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
 use crate::cmd::run::RunArgs;
+use crate::cmd::setup::SetupArgs;
+use crate::cmd::status::StatusArgs;
 use crate::cmd::version::VersionArgs;
 use crate::logging;
 
@@ -27,6 +29,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Relay committed outbox rows to Kafka until told to stop
     Run(RunArgs),
+    /// Create what is missing: table, publication, progress topic, slot
+    Setup(SetupArgs),
+    /// Show positions, lag and slot health
+    Status(StatusArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Print the version

@@ -131,7 +131,7 @@ impl Run {
         }
         let (index, ordinal, token) = in_flight[which % in_flight.len()];
         let seen = self.seen.get_mut(&(index, ordinal)).expect("it was handed out");
-        assert_eq!(self.window.ack(token), seen.lane);
+        assert_eq!(self.window.ack(token).lane, seen.lane);
         self.model.fates[index][ordinal] = Fate::Acked;
         seen.acked += 1;
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use outboxd_core::gate::{Observed, Slot};
 use outboxd_core::record::TopicId;
 use outboxd_core::relay::{Note, Relay};
-use outboxd_core::time::Now;
+use outboxd_core::time::{Now, PgTimestamp};
 
 use super::{Phase, Role, Snapshot, TopicCount};
 use crate::control::ServerVersion;
@@ -95,7 +95,7 @@ impl Snapshot {
     }
 
     fn update_lag(&mut self, relay: &Relay, now: Now) {
-        let oldest = relay.window().oldest_commit_time().map(|time| time.unix_millis());
+        let oldest = relay.window().oldest_commit_time().map(PgTimestamp::unix_millis);
         let caught_up = match self.phase {
             // What there is to do, another does.
             Phase::StandingBy => true,

@@ -3,8 +3,8 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod run;
-mod setup;
-mod status;
+pub(crate) mod setup;
+pub(crate) mod status;
 pub(crate) mod version;
 
 use std::process::ExitCode;
@@ -15,6 +15,8 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { globals, command } = cli;
     match command {
         Command::Run(args) => run::run(&globals, &args),
+        Command::Setup(args) => setup::run(&globals, &args),
+        Command::Status(args) => status::run(&globals, &args),
         Command::Config(args) => config::run(&globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Completions(args) => completions::run(&args),
