@@ -16,7 +16,8 @@ use outboxd_core::stop::Stop;
 use tokio::time::Instant;
 
 use super::pace::Pace;
-use crate::open::{Opener, Watch};
+use crate::health::Phase;
+use crate::open::{Connected, Opener, Watch};
 use crate::source::error::SourceError;
 use crate::source::session::{ReplicationSession, State};
 
@@ -32,6 +33,8 @@ pub(super) struct Link {
 pub(super) enum LinkEvent {
     /// The session is open and the lock is ours.
     Locked,
+    /// Another relay has the lock; `Locked` follows when it is gone.
+    StandingBy,
     Observed(Box<Opened>, Box<Watch>),
     SlotCreated(Lsn),
     Started,
@@ -50,7 +53,9 @@ pub(crate) enum LinkFailure {
 
 enum Hold {
     None,
-    Connecting(Doing<Result<ReplicationSession, LinkFailure>>),
+    Connecting(Doing<Result<Connected, LinkFailure>>),
+    /// Standing by for the lock.
+    Waiting(Doing<Result<ReplicationSession, LinkFailure>>),
     /// Kept alive by a query now and then.
     Idle {
         session: Box<ReplicationSession>,
@@ -90,7 +95,7 @@ impl Link {
         let opener = Arc::clone(&self.opener);
         self.hold = Hold::Connecting(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            opener.connect_and_lock().await
+            opener.connect().await
         }));
     }
 
@@ -128,6 +133,16 @@ impl Link {
         }
     }
 
+    /// How far the session has come, as seen from here: whether a stream runs on it, and what for,
+    /// the core knows.
+    pub(super) fn phase(&self) -> Phase {
+        match self.hold {
+            Hold::None | Hold::Connecting(_) => Phase::Connecting,
+            Hold::Waiting(_) => Phase::StandingBy,
+            Hold::Idle { .. } | Hold::Busy(_) | Hold::Streaming { .. } => Phase::Opening,
+        }
+    }
+
     /// The server is ready for queries again.
     pub(super) fn stream_ended(&mut self) {
         match std::mem::replace(&mut self.hold, Hold::None) {
@@ -148,7 +163,7 @@ impl Link {
             Hold::Idle { session, .. } | Hold::Streaming { session, .. } => {
                 session.close().await;
             }
-            Hold::None | Hold::Connecting(_) | Hold::Busy(_) => {}
+            Hold::None | Hold::Connecting(_) | Hold::Waiting(_) | Hold::Busy(_) => {}
         }
     }
 
@@ -160,6 +175,10 @@ impl Link {
             Hold::Connecting(doing) => {
                 let result = doing.await;
                 self.connected(result)
+            }
+            Hold::Waiting(doing) => {
+                let result = doing.await;
+                self.connected(result.map(Connected::Locked))
             }
             Hold::Idle { ping_at, .. } => {
                 tokio::time::sleep_until(*ping_at).await;
@@ -185,11 +204,17 @@ impl Link {
         }
     }
 
-    fn connected(&mut self, result: Result<ReplicationSession, LinkFailure>) -> LinkEvent {
+    fn connected(&mut self, result: Result<Connected, LinkFailure>) -> LinkEvent {
         match result {
-            Ok(session) => {
+            Ok(Connected::Locked(session)) => {
                 self.rest(session);
                 LinkEvent::Locked
+            }
+            Ok(Connected::Waiting(session)) => {
+                let opener = Arc::clone(&self.opener);
+                let waiting = async move { opener.wait_for_lock(session).await };
+                self.hold = Hold::Waiting(Box::pin(waiting));
+                LinkEvent::StandingBy
             }
             Err(failure) => {
                 self.hold = Hold::None;
