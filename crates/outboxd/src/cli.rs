@@ -9,6 +9,8 @@ use outboxd_relay::config::{Config, Flags, Inputs};
 
 use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
+#[cfg(feature = "demo")]
+use crate::cmd::demo::DemoArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::version::VersionArgs;
 use crate::logging;
@@ -27,6 +29,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Relay committed outbox rows to Kafka until told to stop
     Run(RunArgs),
+    /// Play a shop whose relay is killed on the way, and compare what was committed with what
+    /// arrived; needs nothing but this program
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Print the version

@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+#[cfg(feature = "demo")]
+pub(crate) mod demo;
 pub(crate) mod run;
 mod setup;
 mod status;
@@ -15,6 +17,8 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { globals, command } = cli;
     match command {
         Command::Run(args) => run::run(&globals, &args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Completions(args) => completions::run(&args),
