@@ -32,6 +32,8 @@ impl Reader {
             .set("group.id", names.run())
             .set("enable.auto.commit", "false")
             .set("allow.auto.create.topics", "false")
+            // A question to the broker queues behind the wait for records.
+            .set("fetch.wait.max.ms", "20")
             .create()
             .context("no Kafka consumer")?;
         consumer.assign(&partitions(names)?).context("cannot read the topics")?;
