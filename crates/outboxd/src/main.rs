@@ -3,6 +3,8 @@
 
 mod cli;
 mod cmd;
+#[cfg(feature = "demo")]
+mod demo;
 mod logging;
 mod output;
 mod report;
