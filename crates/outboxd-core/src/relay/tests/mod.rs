@@ -30,7 +30,7 @@ fn settings() -> Settings {
             accept_publication: false,
         },
         goal: Goal::Run,
-        limits: Limits { events: 1000, bytes: 1 << 20 },
+        limits: Limits { events: 1000, bytes: 1 << 20, overhead: 0 },
         unrecorded_events_max: 1000,
         progress_interval: Duration::from_millis(100),
         wal_sender_timeout: Duration::from_secs(15),
