@@ -101,7 +101,10 @@ impl<S: Sink> Runner<S> {
                 Output::Open => self.link.connect(),
                 Output::ReadProgress => self.read_progress(tasks::Purpose::Claim),
                 Output::CreateSlot => self.link.create_slot(),
-                Output::StartStream => self.link.start_stream(),
+                Output::StartStream => {
+                    self.sink.progress_settled();
+                    self.link.start_stream();
+                }
                 Output::EndStream => self.link.end_stream(),
                 Output::CloseSession(reason) => {
                     tracing::warn!(event = "session.closed", error = %reason, "session given up");

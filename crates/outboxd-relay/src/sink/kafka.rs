@@ -27,6 +27,7 @@ pub struct KafkaSink {
     outstanding: usize,
     outstanding_max: usize,
     lookup: Arc<Lookup>,
+    progress: Arc<ProgressReader>,
     log: ClientLog,
 }
 
@@ -42,6 +43,14 @@ impl KafkaSink {
         let outstanding_max = max_in_flight_events.saturating_add(PROGRESS_IN_FLIGHT_MAX);
         let (sender, reports) = channel(outstanding_max.saturating_add(FATAL_REPORTS_MAX));
         let lookup = Arc::new(Lookup::open(&settings, log.clone())?.creating(creation));
+        let progress = ProgressReader::new(
+            settings.clone(),
+            progress_topic.clone(),
+            // Progress is written outside of Kafka transactions in at-least-once mode.
+            Isolation::ReadUncommitted,
+            log.clone(),
+        );
+        progress.warm_up()?;
         let batch_bytes = lookup.batch_bytes();
         let config = settings.producer_config(batch_bytes)?;
         let producer = Producer::start(&config, sender.clone(), log.clone())?;
@@ -55,6 +64,7 @@ impl KafkaSink {
             outstanding: 0,
             outstanding_max,
             lookup,
+            progress: Arc::new(progress),
             log,
         })
     }
@@ -104,14 +114,11 @@ impl Sink for KafkaSink {
     fn read_progress(
         &self,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static {
-        ProgressReader {
-            settings: self.settings.clone(),
-            topic: self.progress_topic.clone(),
-            // Progress is written outside of Kafka transactions in at-least-once mode.
-            isolation: Isolation::ReadUncommitted,
-            log: self.log.clone(),
-        }
-        .read()
+        Arc::clone(&self.progress).read()
+    }
+
+    fn progress_settled(&mut self) {
+        self.progress.cool_down();
     }
 
     fn replace_producer(&mut self) -> Result<(), SinkError> {

@@ -57,6 +57,9 @@ pub trait Sink: Send + 'static {
         &self,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static;
 
+    /// The progress topic will not be read again for a while.
+    fn progress_settled(&mut self) {}
+
     /// Throws a failed producer away and builds a new one. Called when every report of the old one
     /// has been taken.
     fn replace_producer(&mut self) -> Result<(), SinkError>;

@@ -7,6 +7,7 @@
 //! have been compacted away, or hold transaction markers, which are never handed out.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,31 +31,86 @@ pub(super) enum Isolation {
     ReadCommitted,
 }
 
-/// One reading of one topic.
+/// Reads one topic, from time to time.
 pub(super) struct ProgressReader {
-    pub(super) settings: KafkaSettings,
-    pub(super) topic: String,
-    pub(super) isolation: Isolation,
-    pub(super) log: ClientLog,
+    settings: KafkaSettings,
+    topic: String,
+    isolation: Isolation,
+    log: ClientLog,
+    /// Connected ahead of the next reading. A take-over reads twice and is in a hurry; after it
+    /// nothing is read for a long time.
+    warm: Mutex<Option<Clients>>,
+}
+
+struct Clients {
+    /// Asks what there is.
+    asker: Client,
+    reader: Client,
 }
 
 type Client = BaseConsumer<ClientLog>;
 
 impl ProgressReader {
-    pub(super) async fn read(self) -> Result<ProgressRead, SinkError> {
-        spawn_blocking(move || self.read_blocking())
-            .await
-            .map_err(|error| SinkError::Transport(error.to_string()))?
+    pub(super) fn new(
+        settings: KafkaSettings,
+        topic: String,
+        isolation: Isolation,
+        log: ClientLog,
+    ) -> Self {
+        Self { settings, topic, isolation, log, warm: Mutex::new(None) }
     }
 
-    fn read_blocking(&self) -> Result<ProgressRead, SinkError> {
+    /// Connects to the brokers in the background, so that the next reading need not.
+    pub(super) fn warm_up(&self) -> Result<(), SinkError> {
+        let clients = self.clients()?;
+        self.keep(Some(clients));
+        Ok(())
+    }
+
+    /// Nothing will be read for a while.
+    pub(super) fn cool_down(&self) {
+        self.keep(None);
+    }
+
+    pub(super) async fn read(self: Arc<Self>) -> Result<ProgressRead, SinkError> {
+        spawn_blocking(move || {
+            let warm = self.lock().take();
+            let clients = warm.map_or_else(|| self.clients(), Ok)?;
+            let read = self.read_with(&clients);
+            if read.is_ok() {
+                self.keep(Some(clients));
+            }
+            read
+        })
+        .await
+        .map_err(|error| SinkError::Transport(error.to_string()))?
+    }
+
+    fn keep(&self, clients: Option<Clients>) {
+        let former = std::mem::replace(&mut *self.lock(), clients);
+        // Closing a client takes a moment, for which nobody should wait.
+        thread::spawn(move || drop(former));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Clients>> {
+        // Nothing is done under the lock that could leave it half done.
+        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clients(&self) -> Result<Clients, SinkError> {
         let asker = self.client(&self.asker_config()?)?;
-        if !self.exists(&asker)? {
+        let reader = self.client(&self.reader_config()?)?;
+        Ok(Clients { asker, reader })
+    }
+
+    fn read_with(&self, clients: &Clients) -> Result<ProgressRead, SinkError> {
+        let Clients { asker, reader } = clients;
+        if !self.exists(asker)? {
             return Ok(ProgressRead::default());
         }
         let watermarks = asker.fetch_watermarks(&self.topic, PARTITION, LOOKUP_TIMEOUT);
-        let (low, high) = watermarks.map_err(|error| self.explain(&asker, &error))?;
-        let records = if low < high { self.read_range(low, high)? } else { Vec::new() };
+        let (low, high) = watermarks.map_err(|error| self.explain(asker, &error))?;
+        let records = if low < high { self.read_range(reader, low, high)? } else { Vec::new() };
         Ok(ProgressRead { exists: true, records, high_watermark: high })
     }
 
@@ -79,13 +135,17 @@ impl ProgressReader {
         Ok(false)
     }
 
-    fn read_range(&self, low: i64, high: i64) -> Result<Vec<ProgressEntry>, SinkError> {
-        let reader = self.client(&self.reader_config()?)?;
+    fn read_range(
+        &self,
+        reader: &Client,
+        low: i64,
+        high: i64,
+    ) -> Result<Vec<ProgressEntry>, SinkError> {
         let mut start = TopicPartitionList::new();
         start
             .add_partition_offset(&self.topic, PARTITION, Offset::Offset(low))
             .and_then(|()| reader.assign(&start))
-            .map_err(|error| self.explain(&reader, &error))?;
+            .map_err(|error| self.explain(reader, &error))?;
         let mut last_of_key = HashMap::new();
         let mut heard_at = Instant::now();
         loop {
@@ -100,18 +160,19 @@ impl ProgressReader {
                         break;
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) if self.is_past(&reader, high) => break,
+                Some(Err(KafkaError::PartitionEOF(_))) if self.is_past(reader, high) => break,
                 Some(Err(error)) if is_final(&error) => return Err(self.explain(&reader, &error)),
                 // Brokers come and go; the log has it. Trouble with the group is of no concern:
                 // it is only named because librdkafka wants a name.
                 Some(Err(_)) | None => {
                     if heard_at.elapsed() > SILENCE_MAX {
                         let error = KafkaError::MessageConsumption(Code::OperationTimedOut);
-                        return Err(self.explain(&reader, &error));
+                        return Err(self.explain(reader, &error));
                     }
                 }
             }
         }
+        reader.unassign().map_err(|error| self.explain(reader, &error))?;
         let mut records: Vec<ProgressEntry> = last_of_key.into_values().collect();
         records.sort_unstable_by_key(|record| record.offset);
         Ok(records)

@@ -1,6 +1,7 @@
 //! Against librdkafka's own mock cluster: enough for the order of reports, records as they arrive,
 //! and injected errors. It checks no limits and keeps no transactions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use outboxd_core::record::{HeaderBuffer, Record, Token};
@@ -146,14 +147,17 @@ async fn committed_progress_is_read_to_the_end_too() {
     let mut sink = sink(&cluster);
     sink.append_progress(b"1", Some(b"a")).expect("taken");
     report(&mut sink).await;
-    let reader = ProgressReader {
-        settings: KafkaSettings::plaintext(cluster.bootstrap_servers()),
-        topic: PROGRESS_TOPIC.to_owned(),
-        isolation: Isolation::ReadCommitted,
-        log: ClientLog::default(),
-    };
-    let read = reader.read().await.expect("readable");
-    assert_eq!((read.records.len(), read.high_watermark), (1, 1));
+    let settings = KafkaSettings::plaintext(cluster.bootstrap_servers());
+    let topic = PROGRESS_TOPIC.to_owned();
+    let (isolation, log) = (Isolation::ReadCommitted, ClientLog::default());
+    let reader = Arc::new(ProgressReader::new(settings, topic, isolation, log));
+    // The second time with clients that are connected, the third time without.
+    for _ in 0..2 {
+        let read = Arc::clone(&reader).read().await.expect("readable");
+        assert_eq!((read.records.len(), read.high_watermark), (1, 1));
+    }
+    reader.cool_down();
+    assert_eq!(reader.read().await.expect("readable").high_watermark, 1);
 }
 
 #[tokio::test]
