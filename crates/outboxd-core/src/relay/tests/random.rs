@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::driver::Driver;
 use super::postgres::{Change, START};
+use crate::lsn::Lsn;
 use crate::topic::TopicError;
 
 #[test]
@@ -27,6 +28,8 @@ struct Run {
     repeats_max: usize,
     /// Transactions of the log that are known to be written in full.
     written_through: usize,
+    /// How much was written, and the confirmed position, when that was last looked at.
+    checked: ((usize, usize), Lsn),
 }
 
 impl Run {
@@ -39,7 +42,14 @@ impl Run {
             settings.unrecorded_events_max = unrecorded_events_max;
         });
         driver.start();
-        Self { seed, chance, driver, repeats_max: 0, written_through: 0 }
+        Self {
+            seed,
+            chance,
+            driver,
+            repeats_max: 0,
+            written_through: 0,
+            checked: Default::default(),
+        }
     }
 
     fn step(&mut self) {
@@ -174,6 +184,10 @@ impl Run {
         assert!(driver.in_flight().len() <= driver.settings.limits.events, "seed {seed}");
         assert!(driver.unrecorded() <= driver.settings.unrecorded_events_max, "seed {seed}");
         let confirmed = driver.postgres.slot.unwrap();
+        let lengths = (driver.kafka.written.len(), driver.kafka.progress.len());
+        if std::mem::replace(&mut self.checked, (lengths, confirmed)) == (lengths, confirmed) {
+            return;
+        }
         let recorded = driver.kafka.recorded().progress.map_or(START, |it| it.end_lsn);
         assert!(confirmed <= recorded, "seed {seed}: confirmed {confirmed}, recorded {recorded}");
         let written: BTreeSet<_> = driver.kafka.written.iter().map(|sent| &sent.value).collect();
@@ -255,5 +269,5 @@ impl Chance {
 }
 
 const CASES: u64 = 2000;
-const STEPS_MAX: u64 = 400;
+const STEPS_MAX: u64 = 250;
 const HEALED_WITHIN: u32 = 5000;
