@@ -81,8 +81,9 @@ pub struct Relay {
     session: Session,
     /// What the progress records of this acquisition have in common; set by the claim.
     owner: Option<Progress>,
-    /// The last claim that was written, to know it again when the opening was interrupted.
-    claimed: Option<Progress>,
+    /// The last claims, to know them again when their openings were interrupted. Whether and in
+    /// which order they were written is not known.
+    claimed: VecDeque<Progress>,
     producer: Producer,
     held: Held,
     drain: Option<Drain>,
@@ -160,7 +161,7 @@ impl Relay {
             ledger: Ledger::default(),
             session: Session::Closed,
             owner: None,
-            claimed: None,
+            claimed: VecDeque::new(),
             producer: Producer::Alive,
             held: Held::default(),
             drain: None,
@@ -289,7 +290,7 @@ impl Relay {
     /// Somebody else writes to the progress topic.
     fn disown(&mut self) {
         self.owner = None;
-        self.claimed = None;
+        self.claimed.clear();
         self.ledger.disown();
     }
 

@@ -70,7 +70,7 @@ impl Relay {
     /// a claim whose opening was interrupted.
     fn is_mine(&self, recorded: &Progress) -> bool {
         let acquisition = self.owner.as_ref().map(|owner| owner.acquisition);
-        acquisition == Some(recorded.acquisition) || self.claimed.as_ref() == Some(recorded)
+        acquisition == Some(recorded.acquisition) || self.claimed.contains(recorded)
     }
 
     /// The claim is out and what became of it not known yet.
@@ -176,7 +176,10 @@ impl Relay {
             self.replace_window(durable);
         }
         let Progress { acquisition, end_lsn, partial, .. } = claim;
-        self.claimed = Some(claim.clone());
+        if self.claimed.len() == CLAIMS_REMEMBERED {
+            self.claimed.pop_front();
+        }
+        self.claimed.push_back(claim.clone());
         self.ledger.claim(claim);
         self.note(Note::Claimed { acquisition, end_lsn, partial, repeats_max });
     }
@@ -227,6 +230,9 @@ impl Relay {
         self.start_stream(now);
     }
 }
+
+/// One connection after another may be cut before a claim is found to hold.
+const CLAIMS_REMEMBERED: usize = 16;
 
 fn stamp(progress: Progress, durable: Durable, now: Now) -> Progress {
     Progress {

@@ -246,6 +246,24 @@ fn an_interrupted_claim_of_our_own_repeats_nothing() {
     }
 }
 
+/// The claim that was written need not be the last one that was made.
+#[test]
+fn the_older_of_two_interrupted_claims_is_known_again() {
+    let mut driver = Driver::warm();
+    driver.insert("a b");
+    driver.cut();
+    driver.opened();
+    driver.cut();
+    driver.step(1000);
+    driver.opened();
+    driver.cut();
+    driver.ack_progress();
+    driver.ack("a");
+    driver.reopen();
+    driver.read_all();
+    assert_eq!(driver.in_flight(), ["b"]);
+}
+
 /// A claim may be written only by who holds the lock.
 #[test]
 fn a_claim_that_was_not_handed_over_dies_with_its_session() {
