@@ -1,7 +1,7 @@
 #!/bin/sh
 # Finds or makes the images the container sandbox runs, and prints their names as shell assignments:
 #
-#   eval "$(docker/images.sh)"
+#   images=$(docker/images.sh) && eval "$images"
 #
 # The official images come first. Only where they are neither here nor can be pulled, images of the same
 # behaviour are built: Debian by debootstrap, Postgres from its package, Kafka from its jars by Maven.

@@ -19,6 +19,9 @@ pub struct Rules {
     pub create_slot: bool,
     /// A slot without progress may be taken over at its own position.
     pub adopt_slot: bool,
+    /// Where to take it over, instead of at its own position: what was committed before is not
+    /// published.
+    pub adopt_from: Option<Lsn>,
     /// A changed publication was looked at and found right.
     pub accept_publication: bool,
 }
@@ -253,7 +256,7 @@ fn first_progress(
     creating: bool,
 ) -> Progress {
     let server = &observed.server;
-    let slot = observed.slot.as_ref();
+    let confirmed = observed.slot.as_ref().and_then(|slot| slot.confirmed).unwrap_or(Lsn::ZERO);
     Progress {
         format: FORMAT,
         acquisition: 0,
@@ -263,7 +266,7 @@ fn first_progress(
         database: rules.database.clone(),
         slot: rules.slot.clone(),
         creating,
-        end_lsn: slot.and_then(|slot| slot.confirmed).unwrap_or(Lsn::ZERO),
+        end_lsn: rules.adopt_from.filter(|_| !creating).unwrap_or(confirmed),
         partial: None,
         last_event_lsn: Lsn::ZERO,
         parked_lsn: Lsn::ZERO,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use outboxd_core::progress::{Progress, ProgressError};
 use outboxd_core::relay::{Goal, Relay};
 use outboxd_core::stop::{Code, Stop};
 use tokio::sync::watch;
@@ -27,7 +28,8 @@ pub async fn run(
     }
     let topic = config.delivery.progress.topic.clone();
     let in_flight_max = config.delivery.max_in_flight_events.get() as usize;
-    let sink = KafkaSink::start(kafka, topic, in_flight_max).map_err(|error| refused(&error))?;
+    let sink = KafkaSink::start(kafka, topic, in_flight_max, wiring::creation(config))
+        .map_err(|error| refused(&error))?;
     run_with(config, wishes, goal, sink, shutdown).await
 }
 
@@ -52,6 +54,16 @@ pub async fn run_with<S: Sink>(
     Runner::new(relay, sink, opener, snapshots).run(shutdown).await
 }
 
+/// What the progress topic says, for those who only look.
+pub async fn recorded(config: &Config) -> Result<Option<Progress>, Stop> {
+    let kafka = wiring::kafka(config)?;
+    sink::reach(&kafka).await.map_err(|error| refused(&error))?;
+    let topic = config.delivery.progress.topic.clone();
+    let sink = KafkaSink::start(kafka, topic, 1, None).map_err(|error| refused(&error))?;
+    let read = sink.read_progress().await.map_err(|error| refused(&error))?;
+    Ok(read.recorded().map_err(|error| unreadable(&error))?.progress)
+}
+
 /// The progress topic, created where that is allowed: by `setup` and on a first run.
 async fn prepare_progress(
     config: &Config,
@@ -68,6 +80,12 @@ async fn prepare_progress(
                 .hint("it needs one partition and cleanup.policy=compact; see delivery.progress")
         }
     })
+}
+
+pub(crate) fn unreadable(error: &ProgressError) -> Stop {
+    Stop::new(Code::ProgressLost, "the progress topic cannot be read")
+        .detail(error.to_string())
+        .hint("something else wrote there, or a newer version of outboxd did")
 }
 
 fn refused(error: &SinkError) -> Stop {

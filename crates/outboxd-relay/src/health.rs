@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use outboxd_core::lsn::Lsn;
 use outboxd_core::relay::{Relay, Sample};
-use outboxd_core::time::Now;
+use outboxd_core::time::{Now, PgTimestamp};
 
 use crate::open::Watched;
 
@@ -127,7 +127,7 @@ impl Snapshot {
             self.confirmed = relay.confirmed();
             self.last_confirmed_ms = Some(now.unix_ms);
         }
-        let oldest = relay.window().oldest_commit_time().map(|time| time.unix_millis());
+        let oldest = relay.window().oldest_commit_time().map(PgTimestamp::unix_millis);
         if oldest.is_none() && relay.is_streaming() {
             self.caught_up_ms = Some(now.unix_ms);
         }

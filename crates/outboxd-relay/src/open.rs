@@ -15,6 +15,7 @@ use crate::config::SourceConfig;
 use crate::control::{ControlError, ControlSession};
 use crate::error_chain;
 use crate::run::LinkFailure;
+use crate::setup::reporting_open_transactions;
 use crate::source::session::{ReplicationSession, SessionOptions};
 use crate::wiring::connect_params;
 
@@ -143,17 +144,17 @@ impl Opener {
     ) -> Result<Lsn, LinkFailure> {
         let control = self.control().await?;
         catalog::capacity::Capacity::read(&control).await?.check_free_slot()?;
-        let writers = catalog::transactions::open_writers(&control).await?;
-        for writer in &writers {
+        let slot = &self.source.slot;
+        let failover = self.source.failover.unwrap_or(true);
+        let creation = session.create_logical_slot(slot, failover);
+        let consistent_point = reporting_open_transactions(&control, creation, |writers| {
+            let writers = catalog::transactions::describe(writers);
             tracing::info!(
                 event = "slot.waiting",
-                transaction = %writer,
-                "slot creation waits for an open transaction"
+                "slot creation waits for transactions: {writers}"
             );
-        }
-        Ok(session
-            .create_logical_slot(&self.source.slot, self.source.failover.unwrap_or(true))
-            .await?)
+        });
+        Ok(consistent_point.await?)
     }
 
     async fn control(&self) -> Result<ControlSession, LinkFailure> {

@@ -24,8 +24,6 @@ pub struct Question {
     pub name: String,
     pub slot: String,
     pub database: String,
-    /// The advisory lock that an active relay holds.
-    pub lock_key: i64,
     /// `None`: nothing is recorded, or the topic could not be read.
     pub recorded: Option<Recorded>,
 }

@@ -1,9 +1,10 @@
 //! From the configuration to the parts it configures.
 
-use std::time::Duration;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use outboxd_core::gate::Rules;
 use outboxd_core::headers::HeaderChoice;
+use outboxd_core::lsn::Lsn;
 use outboxd_core::mapping::{Mapper, MappingConfig};
 use outboxd_core::relation::{ColumnNames, ExtraColumn, OptionalColumn, TableName};
 use outboxd_core::relay::{Goal, Settings};
@@ -13,7 +14,7 @@ use outboxd_core::window::Limits;
 use secrecy::ExposeSecret;
 
 use crate::config::{self, Config};
-use crate::sink::settings as kafka;
+use crate::sink::{NewTopics, settings as kafka};
 use crate::source::params::{ChannelBinding, ConnectParams};
 use crate::source::tls_settings::{TlsMode, TlsSettings};
 
@@ -21,6 +22,7 @@ use crate::source::tls_settings::{TlsMode, TlsSettings};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wishes {
     pub adopt_slot: bool,
+    pub adopt_from: Option<Lsn>,
     pub accept_publication: bool,
     /// Stop instead of waiting for another relay.
     pub no_wait: bool,
@@ -37,12 +39,14 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
             publication: source.publication.clone(),
             create_slot: source.create_slot || goal == Goal::SetUp,
             adopt_slot: wishes.adopt_slot,
+            adopt_from: wishes.adopt_from,
             accept_publication: wishes.accept_publication,
         },
         goal,
         limits: Limits {
             events: delivery.max_in_flight_events.get() as usize,
             bytes: delivery.max_in_flight_bytes.as_u64(),
+            overhead: RECORD_OVERHEAD_BYTES,
         },
         unrecorded_events_max: u64::from(delivery.max_unrecorded_events.get()),
         progress_interval: delivery.progress_interval,
@@ -175,6 +179,16 @@ pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
     Ok(settings)
 }
 
+/// How topics for events are created; `None`: by their owners, not by us.
+pub fn creation(config: &Config) -> Option<NewTopics> {
+    let topic = &config.topic;
+    topic.create.then(|| NewTopics {
+        partitions: topic.partitions.map(NonZeroU32::get),
+        replication_factor: topic.replication_factor.map(NonZeroU16::get),
+        config: topic.config.clone(),
+    })
+}
+
 fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
     let read = |secret: &config::Secret| {
         secret.read().map_err(|error| Stop::new(Code::Config, crate::error_chain(&error)))
@@ -209,5 +223,5 @@ fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
     })
 }
 
-/// How long `setup` and other one-shot commands wait for a server.
-pub const REACH_WITHIN: Duration = Duration::from_secs(10);
+/// What librdkafka allocates for a record with three headers beside the bytes of the record itself.
+const RECORD_OVERHEAD_BYTES: u64 = 600;

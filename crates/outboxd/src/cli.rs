@@ -12,6 +12,8 @@ use crate::cmd::config::ConfigArgs;
 #[cfg(feature = "demo")]
 use crate::cmd::demo::DemoArgs;
 use crate::cmd::run::RunArgs;
+use crate::cmd::setup::SetupArgs;
+use crate::cmd::status::StatusArgs;
 use crate::cmd::version::VersionArgs;
 use crate::logging;
 
@@ -29,8 +31,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Relay committed outbox rows to Kafka until told to stop
     Run(RunArgs),
-    /// Play a shop whose relay is killed on the way, and compare what was committed with what
-    /// arrived; needs nothing but this program
+    /// Create what is missing: table, publication, progress topic, slot
+    Setup(SetupArgs),
+    /// Show positions, lag and slot health
+    Status(StatusArgs),
+    /// Show it at work: orders and payments, a relay that is killed on the way, and a verdict
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
     /// Check or show the configuration

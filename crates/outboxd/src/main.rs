@@ -16,11 +16,6 @@ use clap::Parser;
 
 use crate::cli::Cli;
 
-/// With the `override` feature it also replaces malloc inside librdkafka, which allocates for every
-/// record and header: with three headers a producer gets through half as much again per second.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cmd::dispatch(cli).unwrap_or_else(|error| report::report(&error))

@@ -111,6 +111,12 @@ fn a_broker_that_is_not_there_is_named() {
     assert!(story.contains("error[kafka_unreachable]: ") && story.contains("\nhint: "), "{story}");
 }
 
+#[test]
+fn help() {
+    let output = run("--help");
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
 /// The relay, and the processes that the demo started besides. Its stderr is read on meanwhile.
 fn processes_once_streaming(demo: &mut Child) -> (String, Vec<String>) {
     let mut story = BufReader::new(demo.stderr.take().expect("stderr is piped"));

@@ -1,10 +1,13 @@
 //! Setting a database up, and what is found wrong with one, on real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
+
 mod idempotence;
 mod login;
 mod problems;
 mod publication;
 mod slots;
+mod tls;
 
 use outboxd_core::relation::{ColumnNames, TableName};
 use outboxd_relay::control::ControlSession;

@@ -343,6 +343,7 @@ fn right() -> Scene {
             publication: "outboxd".to_owned(),
             create_slot: false,
             adopt_slot: false,
+            adopt_from: None,
             accept_publication: false,
         },
         handed_out: Lsn::ZERO,

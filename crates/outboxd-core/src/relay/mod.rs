@@ -143,7 +143,7 @@ struct Clock {
 
 impl Relay {
     pub fn new(settings: Settings, mapper: Mapper) -> Self {
-        let window = Window::new(settings.limits, &Durable::default());
+        let window = Window::new(settings.limits, Durable::default());
         Self {
             settings,
             mapper,

@@ -135,7 +135,7 @@ impl Relay {
     /// The progress record for what is durable now.
     pub(super) fn position(&self, now: Now) -> Option<Position> {
         let owner = self.owner.as_ref()?;
-        let progress = stamp(owner.clone(), &self.window.durable(), now);
+        let progress = stamp(owner.clone(), self.window.durable(), now);
         Some(Position { progress, durable_records: self.window.durable_records() })
     }
 
@@ -148,11 +148,11 @@ impl Relay {
         let durable = if stale { progress.durable() } else { self.window.durable() };
         progress.acquisition += 1;
         progress.unrecorded_events_max = self.settings.unrecorded_events_max;
-        *progress = stamp(progress.clone(), &durable, now);
+        *progress = stamp(progress.clone(), durable, now);
         opening.phase = Phase::Claiming;
         let claim = progress.clone();
         if stale {
-            self.replace_window(&durable);
+            self.replace_window(durable);
         }
         let Progress { acquisition, end_lsn, partial, .. } = claim;
         self.ledger.claim(claim);
@@ -172,14 +172,14 @@ impl Relay {
     fn record_first_position(&mut self, now: Now, end_lsn: Lsn) {
         let Some(owner) = &mut self.owner else { return };
         owner.creating = false;
-        self.replace_window(&Durable { end_lsn, ..Durable::default() });
+        self.replace_window(Durable { end_lsn, ..Durable::default() });
         if let Some(position) = self.position(now) {
             self.ledger.push(Entry::Position(Box::new(position)));
         }
         self.enter(Phase::Recording);
     }
 
-    fn replace_window(&mut self, durable: &Durable) {
+    fn replace_window(&mut self, durable: Durable) {
         self.confirmed = durable.end_lsn.min(self.confirmed);
         self.recorded_records = 0;
         self.window = Window::new(self.settings.limits, durable);
@@ -204,7 +204,7 @@ impl Relay {
     }
 }
 
-fn stamp(progress: Progress, durable: &Durable, now: Now) -> Progress {
+fn stamp(progress: Progress, durable: Durable, now: Now) -> Progress {
     Progress {
         end_lsn: durable.end_lsn,
         partial: durable.partial,

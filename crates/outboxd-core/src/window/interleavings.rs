@@ -131,7 +131,7 @@ impl Run {
         }
         let (index, ordinal, token) = in_flight[which % in_flight.len()];
         let seen = self.seen.get_mut(&(index, ordinal)).expect("it was handed out");
-        assert_eq!(self.window.ack(token), seen.lane);
+        assert_eq!(self.window.ack(token).lane, seen.lane);
         self.model.fates[index][ordinal] = Fate::Acked;
         seen.acked += 1;
     }
@@ -248,7 +248,7 @@ fn any_shapes() -> impl Strategy<Value = Vec<(u64, u64, Vec<bool>)>> {
     prop::collection::vec((0..3_u64, 1..4_u64, changes), 1..12)
 }
 
-const LIMITS: Limits = Limits { events: 1_000, bytes: 1_000_000 };
+const LIMITS: Limits = Limits { events: 1_000, bytes: 1_000_000, overhead: 0 };
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]

@@ -15,8 +15,6 @@ use crate::control::{ControlError, ControlSession, ServerVersion};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Publication {
     pub inserts: bool,
-    pub all_tables: bool,
-    pub via_root: bool,
     /// One for each configured table, in their order.
     pub tables: Vec<(TableName, Coverage)>,
     pub fingerprint: String,
@@ -50,8 +48,6 @@ pub async fn read(
     }
     Ok(Some(Publication {
         inserts: row.try_get("inserts")?,
-        all_tables: row.try_get("all_tables")?,
-        via_root: row.try_get("via_root")?,
         tables: coverage,
         fingerprint: row.try_get("fingerprint")?,
     }))
@@ -139,7 +135,7 @@ fn coverage_query(version: ServerVersion) -> String {
 fn publication_query(version: ServerVersion) -> String {
     let lines = fingerprint_lines(version);
     format!(
-        r#"select p.pubinsert as inserts, p.puballtables as all_tables, p.pubviaroot as via_root,
+        r#"select p.pubinsert as inserts,
                   (select encode(sha256(convert_to(
                               string_agg(line, ';' order by line collate "C"), 'UTF8')), 'hex')
                      from ({lines}) lines) as fingerprint
@@ -180,8 +176,6 @@ mod tests {
         let table = |name| TableName::new("outbox", name);
         let publication = Publication {
             inserts: true,
-            all_tables: false,
-            via_root: false,
             tables: vec![
                 (table("events"), Coverage::Published),
                 (table("daily"), Coverage::AsPartitions),

@@ -15,6 +15,7 @@ use outboxd_core::relay::Opened;
 use outboxd_core::stop::Stop;
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use crate::open::{Opener, Watch};
 use crate::source::error::SourceError;
 use crate::source::session::{ReplicationSession, State};
@@ -56,7 +57,10 @@ enum Hold {
         ping_at: Instant,
     },
     Busy(Doing<(ReplicationSession, Result<Done, LinkFailure>)>),
-    Streaming(Box<ReplicationSession>),
+    Streaming {
+        session: Box<ReplicationSession>,
+        pace: Pace,
+    },
 }
 
 enum Command {
@@ -103,14 +107,14 @@ impl Link {
     }
 
     pub(super) fn end_stream(&mut self) {
-        if let Hold::Streaming(session) = &mut self.hold {
+        if let Hold::Streaming { session, .. } = &mut self.hold {
             // When it cannot be sent the session is broken, which the next read tells.
             let _ = session.send_copy_done();
         }
     }
 
     pub(super) fn send_status(&mut self, status: &[u8]) {
-        if let Hold::Streaming(session) = &mut self.hold
+        if let Hold::Streaming { session, .. } = &mut self.hold
             && session.state() == State::Streaming
         {
             let _ = session.send_status(status);
@@ -119,7 +123,7 @@ impl Link {
 
     pub(super) fn streaming(&mut self) -> Option<&mut ReplicationSession> {
         match &mut self.hold {
-            Hold::Streaming(session) => Some(session),
+            Hold::Streaming { session, .. } => Some(session),
             _ => None,
         }
     }
@@ -127,7 +131,7 @@ impl Link {
     /// The server is ready for queries again.
     pub(super) fn stream_ended(&mut self) {
         match std::mem::replace(&mut self.hold, Hold::None) {
-            Hold::Streaming(session) => self.rest(*session),
+            Hold::Streaming { session, .. } => self.rest(*session),
             other => self.hold = other,
         }
     }
@@ -141,7 +145,9 @@ impl Link {
     pub(super) async fn close(&mut self) {
         self.commands.clear();
         match std::mem::replace(&mut self.hold, Hold::None) {
-            Hold::Idle { session, .. } | Hold::Streaming(session) => session.close().await,
+            Hold::Idle { session, .. } | Hold::Streaming { session, .. } => {
+                session.close().await;
+            }
             Hold::None | Hold::Connecting(_) | Hold::Busy(_) => {}
         }
     }
@@ -164,8 +170,8 @@ impl Link {
                 let (session, result) = doing.await;
                 self.done(session, result)
             }
-            Hold::Streaming(session) => match session.drive(wants_input).await {
-                Ok(_) => LinkEvent::Read,
+            Hold::Streaming { session, pace } => match read(session, pace, wants_input).await {
+                Ok(()) => LinkEvent::Read,
                 Err(error) => LinkEvent::Failed(LinkFailure::Session(error)),
             },
         }
@@ -201,7 +207,8 @@ impl Link {
         match result {
             Ok(Done::Started) => {
                 self.backoff = self.opener.backoff();
-                self.hold = Hold::Streaming(Box::new(session));
+                let session = Box::new(session);
+                self.hold = Hold::Streaming { session, pace: Pace::default() };
                 LinkEvent::Started
             }
             Ok(done) => {
@@ -236,6 +243,23 @@ impl Link {
             (session, result)
         }));
     }
+}
+
+/// Reads once, when there is room for frames and the pace allows it. Sends meanwhile.
+async fn read(
+    session: &mut ReplicationSession,
+    pace: &mut Pace,
+    wants_input: bool,
+) -> Result<(), SourceError> {
+    if wants_input && let Some(until) = pace.rest_until() {
+        tokio::select! {
+            sent = session.drive(false) => return sent.map(drop),
+            () = tokio::time::sleep_until(until) => pace.rested(),
+        }
+    }
+    let bytes = session.drive(wants_input).await?;
+    pace.read(bytes, Instant::now());
+    Ok(())
 }
 
 async fn carry_out(

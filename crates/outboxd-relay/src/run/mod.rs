@@ -12,6 +12,7 @@
 mod clock;
 mod link;
 mod notes;
+mod pace;
 mod reports;
 mod session;
 mod tasks;

@@ -4,13 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outboxd_core::progress::Recorded;
 use outboxd_core::stop::{Code, Stop};
 use outboxd_core::topic::{TopicError, TopicInfo};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Runner;
 use super::link::LinkFailure;
+use crate::daemon;
 use crate::open::{Opener, Watch, Watched};
 use crate::sink::{ProgressRead, Sink, SinkError};
 
@@ -131,19 +131,12 @@ impl<S: Sink> Runner<S> {
             }
             Err(error) => return self.relay.handle_stop(now, unreadable(&error)),
         };
-        let entries = read.records.iter();
-        let entries = entries.map(|it| (it.offset, it.key.as_slice(), it.value.as_deref()));
-        match (purpose, Recorded::read(entries)) {
+        match (purpose, read.recorded()) {
             (Purpose::Open, Ok(recorded)) => self.link.observe(recorded),
             (Purpose::Claim, Ok(recorded)) => {
                 self.relay.handle_reread(now, recorded, read.high_watermark);
             }
-            (_, Err(error)) => {
-                let stop = Stop::new(Code::ProgressLost, "the progress topic cannot be read")
-                    .detail(error.to_string())
-                    .hint("something else wrote there, or a newer version of outboxd did");
-                self.relay.handle_stop(now, stop);
-            }
+            (_, Err(error)) => self.relay.handle_stop(now, daemon::unreadable(&error)),
         }
     }
 }

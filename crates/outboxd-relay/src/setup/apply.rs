@@ -21,23 +21,16 @@ pub async fn lock(session: &ControlSession) -> Result<(), ControlError> {
     }
 }
 
-/// Runs all statements in one transaction: either everything is there afterwards, or nothing.
-/// It has ended when the slot is created, which waits for every transaction that has written.
+/// Runs all statements: either everything is there afterwards, or nothing, since the server takes
+/// what arrives in one message for one transaction. It has ended when the slot is created, which
+/// waits for every transaction that has written.
 pub async fn apply_statements(
     session: &ControlSession,
     plan: &SetupPlan,
 ) -> Result<(), ControlError> {
-    if plan.statements.is_empty() {
-        return Ok(());
-    }
     let statements = plan.statements.iter().map(|statement| statement.sql.as_str());
     let script = statements.collect::<Vec<_>>().join("\n");
-    let result = session.execute(&format!("begin;\n{script}\ncommit")).await;
-    if result.is_err() {
-        // What failed is worth more than a failure to roll it back.
-        let _ = session.execute("rollback").await;
-    }
-    result
+    if script.is_empty() { Ok(()) } else { session.execute(&script).await }
 }
 
 /// Awaits the creation of a slot, and reports the transactions it waits for once in a while.

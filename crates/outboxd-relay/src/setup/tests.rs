@@ -64,13 +64,7 @@ fn table(name: TableName, kind: Kind) -> ConfiguredTable {
 }
 
 fn publication(tables: Vec<(TableName, Coverage)>) -> Publication {
-    Publication {
-        inserts: true,
-        all_tables: false,
-        via_root: false,
-        tables,
-        fingerprint: "f".to_owned(),
-    }
+    Publication { inserts: true, tables, fingerprint: "f".to_owned() }
 }
 
 fn slot() -> Slot {

@@ -11,7 +11,7 @@ use super::producer::Producer;
 use super::progress::{Isolation, ProgressReader};
 use super::settings::KafkaSettings;
 use super::topics::Lookup;
-use super::{ProduceError, ProgressRead, Report, Sink, SinkError};
+use super::{NewTopics, ProduceError, ProgressRead, Report, Sink, SinkError};
 
 /// Writes with one idempotent producer at a time.
 pub struct KafkaSink {
@@ -31,16 +31,17 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    /// Starts a producer. Does not wait for a broker: whether one answers shows when it is asked.
+    /// Starts a producer. `creation`: how topics for events are created, if at all. Does not wait for a broker: whether one answers shows when it is asked.
     pub fn start(
         settings: KafkaSettings,
         progress_topic: String,
         max_in_flight_events: usize,
+        creation: Option<NewTopics>,
     ) -> Result<Self, SinkError> {
         let log = ClientLog::default();
         let outstanding_max = max_in_flight_events.saturating_add(PROGRESS_IN_FLIGHT_MAX);
         let (sender, reports) = channel(outstanding_max.saturating_add(FATAL_REPORTS_MAX));
-        let lookup = Arc::new(Lookup::open(&settings, log.clone())?);
+        let lookup = Arc::new(Lookup::open(&settings, log.clone())?.creating(creation));
         let batch_bytes = lookup.batch_bytes();
         let config = settings.producer_config(batch_bytes)?;
         let producer = Producer::start(&config, sender.clone(), log.clone())?;

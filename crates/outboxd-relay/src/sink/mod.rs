@@ -2,6 +2,7 @@
 
 mod acks;
 mod client_log;
+mod creation;
 mod delivery;
 pub mod discard;
 pub mod kafka;
@@ -17,9 +18,11 @@ mod verdict;
 
 use std::future::Future;
 
+use outboxd_core::progress::{ProgressError, Recorded};
 use outboxd_core::record::{Record, Token};
 use outboxd_core::topic::{TopicError, TopicInfo};
 
+pub use self::creation::NewTopics;
 pub use self::progress_topic::{
     ProgressTopicError, check_progress_topic, ensure_progress_topic, reach,
 };
@@ -117,6 +120,13 @@ pub struct ProgressRead {
     pub records: Vec<ProgressEntry>,
     /// The offset the next record will get.
     pub high_watermark: i64,
+}
+
+impl ProgressRead {
+    pub fn recorded(&self) -> Result<Recorded, ProgressError> {
+        let entries = self.records.iter();
+        Recorded::read(entries.map(|it| (it.offset, it.key.as_slice(), it.value.as_deref())))
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outboxd_core::topic::TopicError;
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::task::spawn_blocking;
 
 use super::SinkError;
 use super::client_log::ClientLog;
+use super::creation::{CreateError, NewTopics, create};
 use super::settings::{KafkaSettings, SettingsError};
 use super::topics::{LOOKUP_TIMEOUT, Lookup, explain};
-use super::verdict::code_of;
 
 /// Why a topic cannot hold progress.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +61,7 @@ pub async fn ensure_progress_topic(
         Err(ProgressTopicError::Missing) => {}
         checked => return checked.map(|()| false),
     }
-    let created = create(&lookup, name, replication_factor).await?;
+    let created = create(&lookup, name, &wanted(replication_factor)).await?;
     for _ in 0..VISIBLE_ATTEMPTS {
         match check(&lookup, name).await {
             Err(ProgressTopicError::Missing) => tokio::time::sleep(VISIBLE_PAUSE).await,
@@ -95,39 +93,18 @@ async fn check(lookup: &Arc<Lookup>, name: &str) -> Result<(), ProgressTopicErro
     }
 }
 
-/// Says whether it was us.
-async fn create(
-    lookup: &Lookup,
-    name: &str,
-    replication_factor: Option<u16>,
-) -> Result<bool, ProgressTopicError> {
-    let copies = replication_factor.map_or(BROKER_DEFAULT, i32::from);
-    let mut topic = NewTopic::new(name, 1, TopicReplication::Fixed(copies));
-    topic.config = TOPIC_CONFIG.to_vec();
-    let options = AdminOptions::new()
-        .request_timeout(Some(CREATE_TIMEOUT))
-        .operation_timeout(Some(CREATE_TIMEOUT));
-    let results = lookup.admin.create_topics([&topic], &options).await;
-    let results = results.map_err(|error| create_error(lookup, &error))?;
-    match results.into_iter().next() {
-        Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
-        Some(Err((_, code))) => Err(create_error(lookup, &KafkaError::AdminOp(code))),
-        Some(Ok(_)) | None => Ok(true),
-    }
+fn wanted(replication_factor: Option<u16>) -> NewTopics {
+    let entry = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+    let config = TOPIC_CONFIG.iter().map(entry).collect();
+    NewTopics { partitions: Some(1), replication_factor, config }
 }
 
-fn create_error(lookup: &Lookup, error: &KafkaError) -> ProgressTopicError {
-    match code_of(error) {
-        Some(
-            code @ (Code::PolicyViolation
-            | Code::InvalidConfig
-            | Code::InvalidReplicationFactor
-            | Code::InvalidTopic
-            | Code::InvalidRequest
-            | Code::UnsupportedVersion
-            | Code::UnsupportedFeature),
-        ) => ProgressTopicError::CreateRefused(code.to_string()),
-        _ => ProgressTopicError::Sink(lookup.explain(error)),
+impl From<CreateError> for ProgressTopicError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Refused(reason) => Self::CreateRefused(reason),
+            CreateError::Sink(error) => Self::Sink(error),
+        }
     }
 }
 
@@ -154,8 +131,6 @@ const TOPIC_CONFIG: &[(&str, &str)] = &[
     ("max.compaction.lag.ms", "3600000"),
 ];
 
-const BROKER_DEFAULT: i32 = -1;
-const CREATE_TIMEOUT: Duration = Duration::from_secs(15);
 const DRAIN_TIME: Duration = Duration::from_millis(20);
 const VISIBLE_ATTEMPTS: u32 = 50;
 const VISIBLE_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! Looks topics up: how many partitions, which limits.
 //!
 //! One question, one answer: whether an unknown topic is asked for again is the caller's business.
-//! No look-up creates a topic.
+//! A look-up creates a topic only where that is switched on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::SinkError;
 use super::client_log::{ClientLog, Trouble};
+use super::creation::{NewTopics, create};
 use super::settings::{BATCH_BYTES, KafkaSettings, SettingsError};
 use super::verdict::{code_of, describe};
 
@@ -24,6 +25,8 @@ use super::verdict::{code_of, describe};
 pub(super) struct Lookup {
     pub(super) admin: AdminClient<Silent>,
     log: ClientLog,
+    /// How to create a topic that does not exist; `None`: not at all.
+    creation: Option<NewTopics>,
     /// The lowest `max.message.bytes` seen.
     limit_min: AtomicUsize,
 }
@@ -40,7 +43,11 @@ impl Lookup {
         // Nobody polls this client for log lines; those kept for us would pile up.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         let admin = config.create_with_context(Silent).map_err(SettingsError::from_client)?;
-        Ok(Self { admin, log, limit_min: AtomicUsize::new(usize::MAX) })
+        Ok(Self { admin, log, creation: None, limit_min: AtomicUsize::new(usize::MAX) })
+    }
+
+    pub(super) fn creating(self, creation: Option<NewTopics>) -> Self {
+        Self { creation, ..self }
     }
 
     /// What a batch may hold: brokers judge a topic's limit on the whole batch.
@@ -53,7 +60,25 @@ impl Lookup {
         self: Arc<Self>,
         topic: String,
     ) -> Result<TopicInfo, TopicError> {
-        self.describe(topic).await.map(|description| description.info)
+        let described = Arc::clone(&self).describe(topic.clone()).await;
+        match (described, &self.creation) {
+            (Err(TopicError::Unknown), Some(creation)) => {
+                self.create(&topic, creation).await;
+                // Not every broker knows it at once; the caller asks again.
+                self.describe(topic).await.map(|description| description.info)
+            }
+            (described, _) => described.map(|description| description.info),
+        }
+    }
+
+    async fn create(&self, topic: &str, creation: &NewTopics) {
+        match create(self, topic, creation).await {
+            Ok(true) => tracing::info!(event = "topic.created", topic, "topic created"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(event = "topic.not_created", topic, %error, "topic not created");
+            }
+        }
     }
 
     /// With what a [`TopicInfo`] has no place for.

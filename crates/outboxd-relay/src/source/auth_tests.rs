@@ -36,6 +36,7 @@ fn credentials(password: Option<&SecretString>) -> Credentials<'_> {
 async fn log_in(credentials: &Credentials<'_>, sent: &[u8]) -> (Result<(), SourceError>, Vec<u8>) {
     let (client, mut server) = duplex(4096);
     server.write_all(sent).await.unwrap();
+    server.shutdown().await.unwrap();
     let mut framer = Framer::new(client, Limits::for_rows(0));
     let result = authenticate(&mut framer, credentials).await;
     drop(framer);
@@ -151,7 +152,7 @@ async fn read_message(server: &mut DuplexStream) -> String {
 /// A SCRAM login up to the client's proof, which this server answers with these bytes.
 async fn scram_answered(last: Vec<u8>) -> AuthError {
     let (client, mut server) = duplex(4096);
-    let script = async {
+    let script = async move {
         server.write_all(&request(SASL, b"SCRAM-SHA-256\0\0")).await.unwrap();
         let first = read_message(&mut server).await;
         let nonce = first.split("r=").nth(1).unwrap();
@@ -159,12 +160,12 @@ async fn scram_answered(last: Vec<u8>) -> AuthError {
         server.write_all(&request(SASL_CONTINUE, challenge.as_bytes())).await.unwrap();
         assert!(read_message(&mut server).await.contains(",p="));
         server.write_all(&last).await.unwrap();
-        server
+        drop(server);
     };
     let password = SecretString::from("secret");
     let mut framer = Framer::new(client, Limits::for_rows(0));
     let credentials = credentials(Some(&password));
-    let (result, _server) = tokio::join!(authenticate(&mut framer, &credentials), script);
+    let (result, ()) = tokio::join!(authenticate(&mut framer, &credentials), script);
     match result {
         Err(SourceError::Auth(error)) => error,
         other => panic!("{other:?}"),

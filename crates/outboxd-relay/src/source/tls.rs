@@ -150,15 +150,14 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
-        let server = async {
+        let server = async move {
             let mut request = [0; 8];
             server.read_exact(&mut request).await.unwrap();
             assert_eq!(request, *b"\0\0\0\x08\x04\xd2\x16\x2f");
             server.write_all(answer).await.unwrap();
-            server
         };
         let settings = TlsSettings { mode, ..TlsSettings::default() };
-        let (result, _server) = tokio::join!(secure(stream, "localhost", &settings), server);
+        let (result, ()) = tokio::join!(secure(stream, "localhost", &settings), server);
         result
     }
 

@@ -1,7 +1,9 @@
 //! How far behind a relay is, in seconds.
 
 use outboxd_core::lsn::Lsn;
+use outboxd_core::progress::Progress;
 use outboxd_core::time::PgTimestamp;
+use outboxd_core::window::LastCommit;
 
 /// What the progress topic says, as far as it matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +19,20 @@ pub struct Recorded {
 pub struct Commit {
     pub lsn: Lsn,
     pub time: PgTimestamp,
+}
+
+impl From<&Progress> for Recorded {
+    fn from(progress: &Progress) -> Self {
+        let commit = |last: LastCommit| Commit {
+            lsn: last.commit_lsn,
+            time: PgTimestamp::from_micros(last.time_us),
+        };
+        Self {
+            position: progress.end_lsn,
+            last_commit: progress.last_commit.map(commit),
+            written_at_ms: progress.written_at_ms,
+        }
+    }
 }
 
 impl Recorded {

@@ -26,12 +26,12 @@ impl Observed {
         // The slot first: what it has confirmed cannot lie past an end that is read later.
         let slot = slot::read(session, &question.slot).await?;
         let wal_end = server::wal_end(session).await?;
-        let row = session.row(LOCK_AND_CLOCK, &[(&question.lock_key, Type::INT8)]).await?;
+        let row = session.row(LOCK_AND_CLOCK, &[(&question.name, Type::TEXT)]).await?;
         Ok(Self { slot, wal_end, now_ms: row.try_get("now_ms")?, locked: row.try_get("locked")? })
     }
 }
 
-/// An advisory lock of one 64-bit key is shown as two halves, with objsubid 1.
+/// The key is the one that a relay's session takes. An advisory lock of one 64-bit key is shown as two halves, with objsubid 1.
 const LOCK_AND_CLOCK: &str = "
     select (extract(epoch from clock_timestamp()) * 1000)::int8 as now_ms,
            exists (
@@ -39,5 +39,6 @@ const LOCK_AND_CLOCK: &str = "
                  join pg_database d on d.oid = l.database
                 where l.locktype = 'advisory' and l.granted and l.mode = 'ExclusiveLock'
                   and l.objsubid = 1 and d.datname = current_database()
-                  and (l.classid::int8 << 32) | l.objid::int8 = $1
+                  and (l.classid::int8 << 32) | l.objid::int8
+                      = hashtextextended('outboxd:' || $1, 0)
            ) as locked";

@@ -33,7 +33,6 @@ fn report(recorded: Option<Recorded>, observed: Observed) -> StatusReport {
         name: "shop".to_owned(),
         slot: "outboxd_shop".to_owned(),
         database: "shop".to_owned(),
-        lock_key: 1,
         recorded,
     };
     StatusReport::new(&question, observed)

@@ -10,7 +10,7 @@ use testcontainers::{
         models::PortBinding,
         query_parameters::{KillContainerOptions, WaitContainerOptions},
     },
-    core::client::docker_client_instance,
+    core::{IntoContainerPort, client::docker_client_instance},
     runners::AsyncRunner,
 };
 use tokio::{runtime, time};
@@ -30,7 +30,8 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Starts a container that `guard` watches over. `ports` have the same number inside and out.
+    /// Starts a container that `guard` watches over. `ports` are pairs of a port inside and the one
+    /// of this machine that leads to it.
     pub(crate) async fn start(
         server: String,
         request: ContainerRequest<GenericImage>,
@@ -39,10 +40,13 @@ impl Container {
     ) -> Result<Self> {
         let bindings = bindings(ports);
         let engine = docker_client_instance().await.map_err(|_| Error::NoEngine)?;
-        let running = request
+        // The engine binds only what is also exposed, which this does.
+        let exposing = ports.iter().fold(request, |request, (inside, port)| {
+            request.with_mapped_port(port.number(), inside.tcp())
+        });
+        let running = exposing
             .with_label(LABEL, guard.name())
             .with_host_config_modifier(move |host| {
-                host.publish_all_ports = Some(false);
                 host.port_bindings = Some(bindings.clone());
             })
             .start()

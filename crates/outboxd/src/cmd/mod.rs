@@ -5,8 +5,8 @@ pub(crate) mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod run;
-mod setup;
-mod status;
+pub(crate) mod setup;
+pub(crate) mod status;
 pub(crate) mod version;
 
 use std::process::ExitCode;
@@ -17,6 +17,8 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { globals, command } = cli;
     match command {
         Command::Run(args) => run::run(&globals, &args),
+        Command::Setup(args) => setup::run(&globals, &args),
+        Command::Status(args) => status::run(&globals, &args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&globals, &args),

@@ -46,6 +46,7 @@ pub(crate) fn run(globals: &Globals, args: &RunArgs) -> anyhow::Result<ExitCode>
     let goal = if args.once { Goal::Once } else { Goal::Run };
     let wishes = Wishes {
         adopt_slot: args.adopt_slot,
+        adopt_from: None,
         accept_publication: args.accept_publication,
         no_wait: args.no_wait,
         fail_fast: false,

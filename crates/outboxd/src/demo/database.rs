@@ -62,7 +62,8 @@ impl Database {
             roles: false,
         };
         let session = self.session().await?;
-        session.execute(&schema(names)).await?;
+        let made = session.execute(&schema(names)).await;
+        made.map_err(|error| not_permitted(error.into(), &wish))?;
         let observed = Observed::read(&session, &wish).await?;
         Ok(setup::apply_statements(&session, &setup::plan(&wish, &observed)?).await?)
     }
@@ -132,7 +133,17 @@ fn not_started(error: &Error) -> Stop {
         _ => "name a server of yours with --database-url",
     };
     let stop = Stop::new(Code::PostgresUnreachable, "no Postgres could be started for the demo");
-    stop.detail(format!("{:#}", chain(error))).hint(hint)
+    stop.detail(chain(error)).hint(hint)
+}
+
+fn not_permitted(stop: Stop, wish: &Wish) -> Stop {
+    match stop.code {
+        Code::Permission => stop.hint(format!(
+            "the demo makes a schema of its own: grant create on database \"{}\" to \"{}\"",
+            wish.database, wish.streaming_role
+        )),
+        _ => stop,
+    }
 }
 
 fn left_over(stop: &Stop, names: &Names) -> Stop {

@@ -34,7 +34,7 @@ fn cluster() -> Cluster {
 
 fn sink(cluster: &Cluster) -> KafkaSink {
     let settings = KafkaSettings::plaintext(cluster.bootstrap_servers());
-    KafkaSink::start(settings, PROGRESS_TOPIC.to_owned(), 1_000).expect("a sink")
+    KafkaSink::start(settings, PROGRESS_TOPIC.to_owned(), 1_000, None).expect("a sink")
 }
 
 async fn report(sink: &mut KafkaSink) -> Report {
@@ -274,7 +274,7 @@ async fn dropping_a_sink_with_records_in_flight_ends() {
 #[should_panic(expected = "more in flight than the sink was built for")]
 async fn the_window_may_not_exceed_what_was_promised() {
     let settings = KafkaSettings::plaintext("127.0.0.1:1");
-    let mut sink = KafkaSink::start(settings, PROGRESS_TOPIC.to_owned(), 2).expect("a sink");
+    let mut sink = KafkaSink::start(settings, PROGRESS_TOPIC.to_owned(), 2, None).expect("a sink");
     (0..4).for_each(|token| sink.produce(&record(token, "orders")).expect("taken"));
 }
 
