@@ -35,8 +35,7 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Show positions, lag and slot health
     Status(StatusArgs),
-    /// Play a shop whose relay is killed on the way, and compare what was committed with what
-    /// arrived; needs nothing but this program
+    /// Show it at work: orders and payments, a relay that is killed on the way, and a verdict
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
     /// Check or show the configuration

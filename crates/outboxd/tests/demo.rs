@@ -7,7 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use outboxd_sandbox::{Flavour, PgOptions, Postgres};
 use serde_json::Value;
+use tokio_postgres::NoTls;
 
 /// As on a terminal-less machine, with an environment that is meant for another relay.
 fn demo(arguments: &str) -> Command {
@@ -90,6 +92,24 @@ fn an_interrupted_demo_leaves_nothing_running() {
     }
 }
 
+#[tokio::test]
+async fn a_database_of_the_user_is_left_as_it_was() {
+    let server = PgOptions::default();
+    let server = Postgres::start_in(Flavour::Processes, server).await.expect("a server");
+    let url = server.url("postgres");
+    let line = format!("--orders 60 --database-url {url}");
+    assert!(demo(&line).status().expect("outboxd starts").success());
+    assert_eq!(left_in(&url).await, 0);
+
+    let line = format!("--orders 1000000 --database-url {url}");
+    let mut demo = demo(&line).spawn().expect("outboxd starts");
+    processes_once_streaming(&mut demo);
+    assert!(left_in(&url).await > 2);
+    send("INT", &demo.id().to_string());
+    assert_eq!(demo.wait().expect("it ends").code(), Some(130));
+    assert_eq!(left_in(&url).await, 0);
+}
+
 #[test]
 fn a_database_that_is_not_there_is_named() {
     let output = demo("--database-url postgres://me:hunter2@127.0.0.1:1/shop").output();
@@ -109,6 +129,25 @@ fn a_broker_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let story = text(&output.stderr);
     assert!(story.contains("error[kafka_unreachable]: ") && story.contains("\nhint: "), "{story}");
+}
+
+#[test]
+fn help() {
+    let output = run("--help");
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+/// How many slots, publications and schemas of demos there are.
+async fn left_in(url: &str) -> i64 {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a session");
+    let connection = tokio::spawn(connection);
+    let sql = "select (select count(*) from pg_replication_slots)
+                    + (select count(*) from pg_publication)
+                    + (select count(*) from pg_namespace where nspname ~ 'demo')";
+    let count = client.query_one(sql, &[]).await.expect("a count").get(0);
+    drop(client);
+    connection.await.expect("no panic").expect("a session that ends in order");
+    count
 }
 
 /// The relay, and the processes that the demo started besides. Its stderr is read on meanwhile.

@@ -92,7 +92,8 @@ impl Relay {
         if status.success() {
             return Ok(());
         }
-        Err(self.ended().into())
+        let message = "the relay did not stop in order";
+        Err(Stop::new(Code::Internal, message).detail(self.log.tail()).into())
     }
 
     /// Lets the shell end; its status is the relay's.

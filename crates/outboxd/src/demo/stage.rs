@@ -4,7 +4,7 @@
 use outboxd_core::stop::Stop;
 
 use super::broker::{Broker, BrokerChoice};
-use super::database::Database;
+use super::database::{Database, by_hand};
 use super::names::Names;
 use super::{Options, Story};
 
@@ -37,15 +37,19 @@ impl Stage {
         story.tell(&broker.describe());
 
         let database = match &options.database_url {
-            Some(url) => Database::of_the_user(url),
+            Some(url) => Database::of_the_user(url, &self.names),
             None => {
                 let starting = "starting Postgres (the first time it is fetched)";
-                story.during(|| starting.to_owned(), Database::start()).await?
+                story.during(|| starting.to_owned(), Database::start(&self.names)).await?
             }
         };
         let version = database.version().await?;
+        for run in database.left_by_others().await? {
+            let remedy = by_hand(&run);
+            story.tell(&format!("a demo that was killed may have left something behind: {remedy}"));
+        }
         let database = self.database.insert(database);
-        database.set_up(&self.names).await?;
+        database.set_up().await?;
         story.tell(&format!(
             "Postgres {version}: tables and publication in schema {}",
             self.names.run()
@@ -57,7 +61,7 @@ impl Stage {
     pub(super) async fn strike(self) -> Result<(), Stop> {
         let Self { names, database, broker } = self;
         let of_database = match database {
-            Some(database) => database.remove(&names).await,
+            Some(database) => database.remove().await,
             None => Ok(()),
         };
         let of_broker = match broker {
