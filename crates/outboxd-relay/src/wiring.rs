@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use crate::config::{self, Config};
 use crate::sink::{NewTopics, settings as kafka};
 use crate::source::params::{ChannelBinding, ConnectParams};
-use crate::source::tls_settings::{TlsMode, TlsSettings};
+use crate::source::tls_settings::{ClientIdentity, TlsMode, TlsSettings};
 
 /// What is asked for on the command line of one run and is no setting.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,20 +123,7 @@ pub fn connect_params(
     };
     let url = url.read().map_err(|error| refused(&error))?;
     let mut params = ConnectParams::parse(url.expose_secret()).map_err(|error| refused(&error))?;
-    let tls = &config.tls;
-    let mode = match tls.mode {
-        config::TlsMode::Disable => TlsMode::Disable,
-        config::TlsMode::Prefer => TlsMode::Prefer,
-        config::TlsMode::Require => TlsMode::Require,
-        config::TlsMode::VerifyCa => TlsMode::VerifyCa,
-        config::TlsMode::VerifyFull => TlsMode::VerifyFull,
-    };
-    let given = tls.ca.is_some() || tls.cert.is_some() || mode != TlsMode::Prefer;
-    if given {
-        let files = (tls.ca.clone(), tls.cert.clone(), tls.key.clone());
-        params.tls = TlsSettings::new(Some(mode), files.0, files.1, files.2)
-            .map_err(|error| refused(&error))?;
-    }
+    apply_tls(&config.tls, &mut params.tls);
     match config.channel_binding {
         config::ChannelBinding::Disable => params.channel_binding = ChannelBinding::Disable,
         config::ChannelBinding::Require => params.channel_binding = ChannelBinding::Require,
@@ -149,6 +136,27 @@ pub fn connect_params(
         }
     }
     Ok(params)
+}
+
+/// What stands under `[source.tls]` wins over the URL; what does not is left as the URL says, since
+/// the two URLs may differ.
+fn apply_tls(config: &config::SourceTls, tls: &mut TlsSettings) {
+    if config.mode_is_set || (config.ca.is_some() && tls.mode == TlsMode::Prefer) {
+        tls.mode = match config.mode {
+            config::TlsMode::Disable => TlsMode::Disable,
+            config::TlsMode::Prefer => TlsMode::Prefer,
+            config::TlsMode::Require => TlsMode::Require,
+            config::TlsMode::VerifyCa => TlsMode::VerifyCa,
+            config::TlsMode::VerifyFull => TlsMode::VerifyFull,
+        };
+    }
+    if let Some(ca) = &config.ca {
+        tls.ca = Some(ca.clone());
+    }
+    if let (Some(certificate), Some(key)) = (&config.cert, &config.key) {
+        let (certificate, key) = (certificate.clone(), key.clone());
+        tls.identity = Some(ClientIdentity { certificate, key });
+    }
 }
 
 pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
