@@ -67,14 +67,20 @@ fn tls(error: &TlsError) -> Stop {
         TlsError::BadAnswer(_) => {
             stop.hint("check that host and port are those of a Postgres server")
         }
-        TlsError::File { .. } => {
-            stop.hint("check that the file exists, can be read by this user, and is PEM")
-        }
+        TlsError::File { error: reasons, .. } => Stop::new(Code::Config, error.to_string())
+            .detail(in_words(reasons))
+            .hint("check that the file exists, can be read by this user, and is PEM"),
         TlsError::Handshake(_) => {
             stop.hint("check TLS versions, and the client certificate if the server wants one")
         }
         TlsError::Setup(_) => stop,
     }
+}
+
+/// OpenSSL's reasons without its source lines.
+fn in_words(reasons: &openssl::error::ErrorStack) -> String {
+    let words = reasons.errors().iter().filter_map(|error| error.reason());
+    words.filter(|reason| *reason != "system lib").collect::<Vec<_>>().join(", ")
 }
 
 fn auth(error: &AuthError) -> Stop {

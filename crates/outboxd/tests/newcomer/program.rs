@@ -12,7 +12,7 @@ use tokio::time::timeout;
 pub(crate) const FILTERS: [(&str, &str); 5] = [
     (r"\b(127\.0\.0\.1|localhost):[0-9]{2,5}\b", "$1:PORT"),
     (r"\b[0-9A-F]+/[0-9A-F]{2,}\b", "LSN"),
-    (r" \(after [^)]*\)", " (after TIME)"),
+    (r" \(after [0-9]+ms in state CONNECT(, [0-9]+ identical error\(s\) suppressed)?\)", ""),
     (r"holds [0-9]+ [a-zA-Z]+ of WAL", "holds SIZE of WAL"),
     (r"/[^ ]*/(ca\.pem|outboxd\.toml)", "FOLDER/$1"),
 ];
