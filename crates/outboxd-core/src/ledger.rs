@@ -15,7 +15,9 @@ use crate::progress::{Progress, progress_key, topic_key, topic_value};
 pub struct Ledger {
     queue: VecDeque<Entry>,
     in_flight: Option<Entry>,
-    /// The offset that the next acked record must have; `None` until it is known.
+    /// What is in flight was overtaken by a claim, or by the loss of the topic.
+    is_outdated: bool,
+    /// The offset that the next acked record must have; `None` while the topic is not ours.
     next_offset: Option<i64>,
     /// How many records of ours may stand before it: lost with a producer, perhaps written.
     perhaps_written: i64,
@@ -66,13 +68,24 @@ impl Ledger {
         self.queue.push_back(entry);
     }
 
+    /// The claim was found to hold, and nobody has written since.
+    pub fn is_owned(&self) -> bool {
+        self.next_offset.is_some()
+    }
+
     /// A new owner's claim: nothing that was queued before counts any more. What is in flight
     /// still gets its report.
     pub fn claim(&mut self, progress: Progress) {
+        self.disown();
+        self.push(Entry::Claim(Box::new(progress)));
+    }
+
+    /// The topic is not ours any more: nothing of what was queued may be written.
+    pub fn disown(&mut self) {
         self.queue.clear();
+        self.is_outdated = self.in_flight.is_some();
         self.next_offset = None;
         self.perhaps_written = 0;
-        self.push(Entry::Claim(Box::new(progress)));
     }
 
     /// From here on every offset is checked.
@@ -81,9 +94,12 @@ impl Ledger {
         self.perhaps_written = 0;
     }
 
-    /// The next record to hand over, as key and value.
+    /// The next record to hand over, as key and value. Until the topic is ours only a claim is.
     pub fn take(&mut self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
         if self.in_flight.is_some() {
+            return None;
+        }
+        if !self.is_owned() && !matches!(self.queue.front(), Some(Entry::Claim(_))) {
             return None;
         }
         let entry = self.queue.pop_front()?;
@@ -94,7 +110,9 @@ impl Ledger {
 
     /// The record in flight is durable at `offset`, where the broker said so.
     pub fn acked(&mut self, offset: Option<i64>) -> Result<Option<Entry>, ForeignWriter> {
-        let entry = self.in_flight.take();
+        let is_outdated = std::mem::take(&mut self.is_outdated);
+        let outdated_claim = |entry: &Entry| is_outdated && matches!(entry, Entry::Claim(_));
+        let entry = self.in_flight.take().filter(|entry| !outdated_claim(entry));
         let Some(expected) = self.next_offset else { return Ok(entry) };
         let Some(found) = offset else {
             self.next_offset = Some(expected + 1);
@@ -107,12 +125,12 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// The record in flight was lost with its producer: it goes first with the next one, unless a
-    /// claim has made it worthless.
+    /// The record in flight was lost with its producer: it goes first with the next one, unless it
+    /// is outdated.
     pub fn lost(&mut self) {
         let Some(entry) = self.in_flight.take() else { return };
         self.perhaps_written += 1;
-        if !matches!(self.queue.front(), Some(Entry::Claim(_))) {
+        if !std::mem::take(&mut self.is_outdated) {
             self.queue.push_front(entry);
         }
     }

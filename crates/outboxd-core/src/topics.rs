@@ -34,8 +34,10 @@ pub enum Admission {
     },
     /// Look the topic up.
     Ask,
-    /// Until an answer or an ack comes.
-    Wait,
+    /// For an answer or an ack, or until it is time to ask again.
+    Wait {
+        until: Option<Tick>,
+    },
     Refused {
         kind: RecordErrorKind,
         message: String,
@@ -66,9 +68,20 @@ struct Topic {
 
 #[derive(Debug)]
 enum State {
-    Asked { since: Tick },
-    Unavailable { since: Tick, ask_at: Tick, error: TopicError },
-    Known { info: TopicInfo, first_lane: u32 },
+    Unasked,
+    /// `unknown_since`: the first of the answers without a break that it does not exist.
+    Asked {
+        unknown_since: Option<Tick>,
+    },
+    Unavailable {
+        unknown_since: Option<Tick>,
+        answered_at: Tick,
+        error: TopicError,
+    },
+    Known {
+        info: TopicInfo,
+        first_lane: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,9 +101,22 @@ impl Topics {
         }
     }
 
-    /// The partition counts that the progress topic knows.
-    pub fn recorded(&mut self, counts: BTreeMap<String, u32>) {
+    /// The partition counts that the progress topic knows. Gives those that it lacks. A topic that
+    /// it knows otherwise than we do is looked up again: another relay may have gone over to the
+    /// new count.
+    pub fn recorded(&mut self, counts: BTreeMap<String, u32>) -> Vec<(String, u32)> {
         self.recorded = counts;
+        let mut missing = Vec::new();
+        for topic in &mut self.topics {
+            let State::Known { info, .. } = &topic.state else { continue };
+            match self.recorded.get(&topic.name) {
+                Some(count) if *count == info.partitions => {}
+                Some(_) => topic.state = State::Unasked,
+                None => missing.push((topic.name.clone(), info.partitions)),
+            }
+        }
+        self.recorded.extend(missing.iter().cloned());
+        missing
     }
 
     pub fn name(&self, id: TopicId) -> &str {
@@ -98,10 +124,7 @@ impl Topics {
     }
 
     pub fn admit(&mut self, now: Now, record: &Mapped<'_>) -> Admission {
-        let Some(&id) = self.by_name.get(record.topic) else {
-            self.ask_first(now.tick, record.topic);
-            return Admission::Ask;
-        };
+        let id = self.id(record.topic);
         match &mut self.topics[id.0 as usize].state {
             State::Known { info, first_lane } => {
                 if let Some(refused) = refuse(now, info, record) {
@@ -112,10 +135,12 @@ impl Topics {
                 if self.lanes[lane as usize].is_open(now.tick) {
                     Admission::Ready { topic: id, partition, lane }
                 } else {
-                    Admission::Wait
+                    Admission::Wait { until: None }
                 }
             }
-            State::Unavailable { since, error, .. } if is_final(error, now.tick.since(*since)) => {
+            State::Unavailable { unknown_since, answered_at, error }
+                if is_final(error, *unknown_since, *answered_at) =>
+            {
                 let kind = match error {
                     TopicError::InvalidName => RecordErrorKind::InvalidTopic,
                     _ => RecordErrorKind::UnknownTopic,
@@ -123,18 +148,8 @@ impl Topics {
                 let message = format!("{error} {:?}", record.topic);
                 Admission::Refused { kind, message }
             }
-            state @ State::Unavailable { .. } => state.ask_if_due(now.tick),
-            State::Asked { .. } => Admission::Wait,
+            state => state.ask_if_due(now.tick),
         }
-    }
-
-    /// When the topic that everything waits for should be asked about again.
-    pub fn ask_at(&self) -> Option<Tick> {
-        let times = self.topics.iter().filter_map(|topic| match &topic.state {
-            State::Unavailable { ask_at, .. } => Some(*ask_at),
-            _ => None,
-        });
-        times.min()
     }
 
     pub fn learn(
@@ -146,7 +161,7 @@ impl Topics {
         let Some(&id) = self.by_name.get(name) else { return Learned::Unavailable };
         let first_lane = u32::try_from(self.lanes.len()).expect("fewer than 2^32 partitions");
         let topic = &mut self.topics[id.0 as usize];
-        let State::Asked { since } = topic.state else { return Learned::Known };
+        let State::Asked { unknown_since } = topic.state else { return Learned::Known };
         match answer {
             Ok(info) if info.partitions > 0 => {
                 let partitions = info.partitions;
@@ -161,7 +176,9 @@ impl Topics {
             }
             answer => {
                 let error = answer.err().unwrap_or(TopicError::Unknown);
-                topic.state = State::Unavailable { since, ask_at: now + ASK_AGAIN, error };
+                let is_unknown = error == TopicError::Unknown;
+                let unknown_since = is_unknown.then(|| unknown_since.unwrap_or(now));
+                topic.state = State::Unavailable { unknown_since, answered_at: now, error };
                 Learned::Unavailable
             }
         }
@@ -191,11 +208,14 @@ impl Topics {
         }
     }
 
-    fn ask_first(&mut self, now: Tick, name: &str) {
+    fn id(&mut self, name: &str) -> TopicId {
+        if let Some(&id) = self.by_name.get(name) {
+            return id;
+        }
         let id = u32::try_from(self.topics.len()).expect("fewer than 2^32 topics");
-        let state = State::Asked { since: now };
-        self.topics.push(Topic { name: name.to_owned(), state });
+        self.topics.push(Topic { name: name.to_owned(), state: State::Unasked });
         self.by_name.insert(name.to_owned(), TopicId(id));
+        TopicId(id)
     }
 }
 
@@ -207,13 +227,16 @@ impl Default for Topics {
 
 impl State {
     fn ask_if_due(&mut self, now: Tick) -> Admission {
-        match *self {
-            Self::Unavailable { since, ask_at, .. } if now >= ask_at => {
-                *self = Self::Asked { since };
-                Admission::Ask
+        let unknown_since = match *self {
+            Self::Unasked => None,
+            Self::Unavailable { answered_at, .. } if now < answered_at + ASK_AGAIN => {
+                return Admission::Wait { until: Some(answered_at + ASK_AGAIN) };
             }
-            _ => Admission::Wait,
-        }
+            Self::Unavailable { unknown_since, .. } => unknown_since,
+            Self::Asked { .. } | Self::Known { .. } => return Admission::Wait { until: None },
+        };
+        *self = Self::Asked { unknown_since };
+        Admission::Ask
     }
 }
 
@@ -231,10 +254,12 @@ pub fn size(record: &Mapped<'_>) -> usize {
 }
 
 /// Whether brokers have had time enough to make up their mind. Metadata flaps while brokers
-/// restart; rights come and go with administrators.
-fn is_final(error: &TopicError, waited: Duration) -> bool {
+/// restart; rights come and go with administrators. Only answers count, not the time without any.
+fn is_final(error: &TopicError, unknown_since: Option<Tick>, answered_at: Tick) -> bool {
     match error {
-        TopicError::Unknown => waited >= UNKNOWN_FOR,
+        TopicError::Unknown => {
+            unknown_since.is_some_and(|since| answered_at.since(since) >= UNKNOWN_FOR)
+        }
         TopicError::InvalidName => true,
         TopicError::Unauthorized | TopicError::Transport(_) => false,
     }

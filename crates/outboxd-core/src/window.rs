@@ -58,6 +58,8 @@ pub struct Window {
 pub struct Limits {
     pub events: usize,
     pub bytes: u64,
+    /// Bytes that a record takes beside its own, for bookkeeping.
+    pub overhead: u64,
 }
 
 /// The durable prefix.
@@ -276,7 +278,8 @@ impl Window {
     /// must not stop the reading.
     pub fn has_room(&self) -> bool {
         let has_place = self.lost > 0 || self.slots.len() < self.limits.events;
-        has_place && self.bytes < self.limits.bytes
+        let bytes = self.bytes + self.unacked as u64 * self.limits.overhead;
+        has_place && bytes < self.limits.bytes
     }
 
     /// Nothing read is waiting for anything: not inside a transaction, all of the queue durable.

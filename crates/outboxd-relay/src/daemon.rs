@@ -5,10 +5,10 @@ use std::future::Future;
 use outboxd_core::progress::{Progress, ProgressError};
 use outboxd_core::relay::{Goal, Relay};
 use outboxd_core::stop::{Code, Stop};
-use tokio::sync::watch;
 
-use crate::config::Config;
-use crate::health::Snapshot;
+use crate::config::{Config, Listen};
+use crate::health::Publisher;
+use crate::http::{About, HttpServer};
 use crate::open::Opener;
 use crate::run::Runner;
 use crate::sink::kafka::KafkaSink;
@@ -50,8 +50,24 @@ pub async fn run_with<S: Sink>(
         fail_fast: wishes.fail_fast,
         backoff: (config.errors.backoff.first, config.errors.backoff.longest),
     };
-    let (snapshots, _watching) = watch::channel(Snapshot::default());
-    Runner::new(relay, sink, opener, snapshots).run(shutdown).await
+    let (publisher, watcher) = Publisher::new();
+    // A set-up is over soon, and may be done beside a relay that runs.
+    let listen = if goal == Goal::SetUp { Listen::Off } else { config.http.listen };
+    let http = HttpServer::start(listen, about(config), watcher).await?;
+    let outcome = Runner::new(relay, sink, opener, publisher).run(shutdown).await;
+    if let Some(http) = http {
+        http.end().await;
+    }
+    outcome
+}
+
+fn about(config: &Config) -> About {
+    let source = &config.source;
+    About {
+        name: source.name.clone(),
+        slot: source.slot.clone(),
+        database: source.database.clone(),
+    }
 }
 
 /// What the progress topic says, for those who only look.

@@ -1,25 +1,39 @@
 //! What the run loop shows to the outside: health, status page, metrics.
+//!
+//! The loop takes a [`Snapshot`] a few times a second, never per event, and gives it to the
+//! [`Publisher`]. Whoever looks gets the latest one and never talks to the loop itself, so that a
+//! slow reader cannot hold it up.
 
-use std::time::Instant;
+mod phase;
+mod publisher;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use outboxd_core::lsn::Lsn;
-use outboxd_core::relay::{Relay, Sample};
-use outboxd_core::time::{Now, PgTimestamp};
+use outboxd_core::relay::Sample;
 
-use crate::open::Watched;
+pub use self::phase::{Phase, Role};
+pub use self::publisher::{Publisher, Watcher};
 
 /// The state of a relay at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// When it was taken, for `/livez`.
+    /// When it was taken. `None`: the loop has not begun.
     pub taken: Option<Instant>,
+    pub phase: Phase,
     pub role: Role,
     /// Milliseconds since the Unix epoch.
     pub streaming_since: Option<i64>,
     pub received: Lsn,
     pub durable: Lsn,
     pub confirmed: Lsn,
-    /// The server's WAL end when it was last looked at.
+    /// The server's WAL end when it was last looked at; zero when it never was.
     pub wal_end: Lsn,
     pub in_flight_events: u64,
     pub in_flight_bytes: u64,
@@ -28,10 +42,13 @@ pub struct Snapshot {
     pub ignored_rows: u64,
     pub headers_dropped: u64,
     pub published: Vec<TopicCount>,
-    pub publish_errors: u64,
+    /// Records that Kafka did not take, by the kind of the error.
+    pub publish_errors: BTreeMap<&'static str, u64>,
     /// Records that may have been written although their producer died: possible duplicates.
     pub possibly_persisted: u64,
     pub postgres_reconnects: u64,
+    /// Producers that replaced a failed one.
+    pub kafka_reconnects: u64,
     pub backpressure_seconds: f64,
     /// Age of the oldest commit that is not durable.
     pub lag_seconds: f64,
@@ -42,97 +59,58 @@ pub struct Snapshot {
     pub slot_wal_status: Option<String>,
     pub oldest_transaction_seconds: Option<f64>,
     pub server_version: Option<String>,
-    /// Since the snapshot before.
+    /// Since the snapshot before; for the histograms, and not passed on to watchers.
     pub samples: Vec<Sample>,
+    pub(crate) memory: Memory,
+}
+
+/// What the next snapshot needs to know of this one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    draining: bool,
     pressed_since: Option<Instant>,
     caught_up_ms: Option<i64>,
+    /// Where the server's log ended when the session was opened: before that position is reached
+    /// again, an empty window does not mean that there is nothing to do.
+    catch_up_to: Lsn,
 }
 
-/// What a relay is among its likes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Active,
-    Standby,
-    #[default]
-    Stopped,
-}
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TopicCount {
     pub topic: String,
     pub events: u64,
     pub bytes: u64,
 }
 
+/// How far each stage is behind the end of the server's log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LagBytes {
+    pub received: u64,
+    pub acked: u64,
+    pub confirmed: u64,
+}
+
 impl Snapshot {
-    /// `pressed`: it streams, and does not read because too much is in flight.
-    pub(crate) fn observe_pressure(&mut self, pressed: bool) {
-        match (pressed, self.pressed_since) {
-            (true, None) => self.pressed_since = Some(Instant::now()),
-            (false, Some(since)) => {
-                self.backpressure_seconds += since.elapsed().as_secs_f64();
-                self.pressed_since = None;
-            }
-            _ => {}
-        }
+    /// Whether the loop has turned lately. Says nothing about Postgres or Kafka.
+    pub fn is_alive(&self) -> bool {
+        self.taken.is_none_or(|taken| taken.elapsed() <= TICK_WITHIN)
     }
 
-    pub(crate) fn watched(&mut self, watched: &Watched) {
-        self.wal_end = self.wal_end.max(watched.wal_end);
-        self.oldest_transaction_seconds = Some(watched.oldest_transaction.as_secs_f64());
-        if let Some(slot) = &watched.slot {
-            self.slot_retained_wal_bytes = slot.retained_wal_bytes;
-            self.slot_safe_wal_bytes = slot.safe_wal_bytes;
-            self.slot_wal_status.clone_from(&slot.wal_status);
-        }
+    /// Whether it does its work: events flow, or it stands by for the one that publishes them.
+    pub fn is_ready(&self) -> bool {
+        self.is_alive() && self.phase.is_ready()
     }
 
-    pub(crate) fn update(&mut self, relay: &mut Relay, now: Now) {
-        self.taken = Some(Instant::now());
-        self.role = if relay.is_active() { Role::Active } else { Role::Standby };
-        self.update_positions(relay, now);
-        let window = relay.window();
-        self.in_flight_events = window.unacked() as u64;
-        self.in_flight_bytes = window.unacked_bytes();
-        let stats = relay.stats();
-        let published: Vec<TopicCount> = (0_u32..)
-            .zip(&stats.published)
-            .map(|(id, count)| TopicCount {
-                topic: relay.topics().name(outboxd_core::record::TopicId(id)).to_owned(),
-                events: count.events,
-                bytes: count.bytes,
-            })
-            .collect();
-        let sum = |counts: &[TopicCount]| counts.iter().map(|count| count.events).sum::<u64>();
-        if sum(&published) > sum(&self.published) {
-            self.last_published_ms = Some(now.unix_ms);
-        }
-        self.published = published;
-        self.transactions = stats.transactions;
-        self.events_received = stats.events_received;
-        self.ignored_rows = stats.ignored_rows;
-        self.headers_dropped = stats.headers_dropped;
-        for name in relay.stats_mut().take_dropped_names() {
-            tracing::warn!(event = "header.dropped", name, "a row's header has a reserved name");
-        }
-        self.samples = relay.stats_mut().take_samples();
-    }
-
-    fn update_positions(&mut self, relay: &Relay, now: Now) {
-        self.received = relay.received();
-        self.wal_end = self.wal_end.max(self.received);
-        self.durable = relay.window().end_lsn();
-        if relay.confirmed() > self.confirmed {
-            self.confirmed = relay.confirmed();
-            self.last_confirmed_ms = Some(now.unix_ms);
-        }
-        let oldest = relay.window().oldest_commit_time().map(PgTimestamp::unix_millis);
-        if oldest.is_none() && relay.is_streaming() {
-            self.caught_up_ms = Some(now.unix_ms);
-        }
-        let since = oldest.or(self.caught_up_ms.filter(|_| !relay.is_streaming()));
-        let lag_ms = since.map_or(0, |since| now.unix_ms.saturating_sub(since).max(0));
-        self.lag_seconds = lag_ms as f64 / 1e3;
+    /// `None` while it does not own the stream, or has not seen the end of the log.
+    pub fn lag_bytes(&self) -> Option<LagBytes> {
+        let known = self.role == Role::Active && self.wal_end > Lsn::ZERO;
+        known.then(|| LagBytes {
+            received: self.wal_end.bytes_since(self.received),
+            acked: self.wal_end.bytes_since(self.durable),
+            confirmed: self.wal_end.bytes_since(self.confirmed),
+        })
     }
 }
+
+/// The loop wakes at least once a second: this long without means that it hangs.
+const TICK_WITHIN: Duration = Duration::from_secs(30);

@@ -7,6 +7,8 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod health;
+pub mod http;
+pub mod metrics;
 pub mod open;
 pub mod run;
 pub mod setup;

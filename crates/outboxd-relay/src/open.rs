@@ -12,7 +12,7 @@ use outboxd_core::stop::{Code, Stop};
 
 use crate::catalog;
 use crate::config::SourceConfig;
-use crate::control::{ControlError, ControlSession};
+use crate::control::{ControlError, ControlSession, ServerVersion};
 use crate::error_chain;
 use crate::run::LinkFailure;
 use crate::setup::reporting_open_transactions;
@@ -30,6 +30,14 @@ pub struct Opener {
     /// Give up when a server cannot be reached, instead of trying again for ever.
     pub fail_fast: bool,
     pub backoff: (Duration, Duration),
+}
+
+/// A session, and who has the lock.
+#[derive(Debug)]
+pub(crate) enum Connected {
+    Locked(ReplicationSession),
+    /// Another relay has it.
+    Waiting(ReplicationSession),
 }
 
 /// The control session of a running stream: tells when the publication or the slot changes.
@@ -70,8 +78,8 @@ impl Opener {
             .build()
     }
 
-    /// Connects and takes the lock of this name on the walsender session, which it dies with.
-    pub(crate) async fn connect_and_lock(&self) -> Result<ReplicationSession, LinkFailure> {
+    /// Connects and asks for the lock of this name on the walsender session, which it dies with.
+    pub(crate) async fn connect(&self) -> Result<Connected, LinkFailure> {
         let params = connect_params(&self.source, &self.source.replication_url)?;
         let options = SessionOptions {
             wal_sender_timeout: self.source.wal_sender_timeout,
@@ -83,7 +91,7 @@ impl Opener {
             _ => LinkFailure::Session(error),
         })?;
         if session.try_lock(&self.source.name).await? {
-            return Ok(session);
+            return Ok(Connected::Locked(session));
         }
         if !self.stand_by {
             return Err(LinkFailure::Stop(in_use(&self.source.name)));
@@ -93,6 +101,14 @@ impl Opener {
             slot = self.source.slot,
             "standing by: another is active"
         );
+        Ok(Connected::Waiting(session))
+    }
+
+    /// Stands by until the other relay is gone.
+    pub(crate) async fn wait_for_lock(
+        &self,
+        mut session: ReplicationSession,
+    ) -> Result<ReplicationSession, LinkFailure> {
         let slice = session.lock_wait_slice().await?;
         while !session.lock_slice(&self.source.name, slice).await? {}
         Ok(session)
@@ -187,6 +203,10 @@ impl Opener {
 }
 
 impl Watch {
+    pub(crate) fn server_version(&self) -> ServerVersion {
+        self.control.version()
+    }
+
     /// The next look. An error means that the session is gone.
     pub(crate) async fn next(&mut self) -> Result<Watched, String> {
         tokio::select! {

@@ -46,6 +46,7 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
         limits: Limits {
             events: delivery.max_in_flight_events.get() as usize,
             bytes: delivery.max_in_flight_bytes.as_u64(),
+            overhead: RECORD_OVERHEAD_BYTES,
         },
         unrecorded_events_max: u64::from(delivery.max_unrecorded_events.get()),
         progress_interval: delivery.progress_interval,
@@ -229,3 +230,6 @@ fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
         },
     })
 }
+
+/// What librdkafka allocates for a record with three headers beside the bytes of the record itself.
+const RECORD_OVERHEAD_BYTES: u64 = 600;

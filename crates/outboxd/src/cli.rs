@@ -9,6 +9,8 @@ use outboxd_relay::config::{Config, Flags, Inputs};
 
 use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
+#[cfg(feature = "demo")]
+use crate::cmd::demo::DemoArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::setup::SetupArgs;
 use crate::cmd::status::StatusArgs;
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Show positions, lag and slot health
     Status(StatusArgs),
+    /// Play a shop whose relay is killed on the way, and compare what was committed with what
+    /// arrived; needs nothing but this program
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Print the version

@@ -3,6 +3,8 @@
 
 mod cli;
 mod cmd;
+#[cfg(feature = "demo")]
+mod demo;
 mod logging;
 mod output;
 mod report;
@@ -13,11 +15,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::Cli;
-
-/// With the `override` feature it also replaces malloc inside librdkafka, which allocates for every
-/// record and header: with three headers a producer gets through half as much again per second.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

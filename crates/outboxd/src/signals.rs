@@ -19,6 +19,22 @@ pub(crate) async fn shutdown() {
     });
 }
 
+/// Resolves at the first signal with the exit status that belongs to it, so that what was started
+/// can be removed. From then on a second one ends the process.
+#[cfg(feature = "demo")]
+pub(crate) async fn interrupted() -> u8 {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    let status = first(&mut terminate, &mut interrupt).await;
+    tokio::spawn(async move {
+        std::process::exit(first(&mut terminate, &mut interrupt).await);
+    });
+    u8::try_from(status).unwrap_or(u8::MAX)
+}
+
 /// The exit status that belongs to the signal that came.
 async fn first(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
     tokio::select! {

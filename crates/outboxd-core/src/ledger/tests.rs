@@ -31,6 +31,11 @@ fn entries_are_written_as_they_are_read() {
     ledger.push(Entry::Topic { name: "orders".to_owned(), partitions: 12 });
     ledger.push(Entry::Forget { acquisition: 2 });
     let mut written = Vec::new();
+    let (_, claim) = ledger.take().expect("the claim");
+    assert_eq!(claim, Some(progress(3, 100).value()));
+    ledger.acked(Some(4)).expect("nothing to compare with");
+    assert_eq!(ledger.take(), None, "only the claim while the topic is not ours");
+    ledger.owned_from(5);
     while let Some((key, value)) = ledger.take() {
         let value = value.map(|value| String::from_utf8(value).expect("JSON"));
         written.push((String::from_utf8(key).expect("text"), value));
@@ -41,7 +46,6 @@ fn entries_are_written_as_they_are_read() {
     assert_eq!(
         written,
         [
-            (third.clone(), Some(json(&progress(3, 100)))),
             (third, Some(json(&progress(3, 200)))),
             ("topic/orders".to_owned(), Some(r#"{"partitions":12}"#.to_owned())),
             ("progress/00000000000000000002".to_owned(), None),

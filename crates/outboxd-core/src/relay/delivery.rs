@@ -56,7 +56,7 @@ impl Relay {
             }
             Ok(_) => {}
             Err(foreign) => {
-                self.owner = None;
+                self.disown();
                 self.close(CloseReason::ForeignWriter(foreign));
             }
         }
@@ -72,15 +72,16 @@ impl Relay {
 
     pub fn handle_topic(&mut self, now: Now, topic: &str, answer: Result<TopicInfo, TopicError>) {
         self.observe(now);
-        if !matches!(answer, Err(TopicError::Transport(_))) {
+        if answer.is_ok() {
             self.clock.awaiting_since = None;
         }
         let error = answer.as_ref().err().cloned();
         match self.topics.learn(now.tick, topic, answer) {
-            Learned::New { partitions } => {
+            Learned::New { partitions } if self.ledger.is_owned() => {
                 self.ledger.push(Entry::Topic { name: topic.to_owned(), partitions });
             }
-            Learned::Known => {}
+            // What is learned while the progress topic is not ours is recorded when it is.
+            Learned::New { .. } | Learned::Known => {}
             Learned::Unavailable => {
                 let error = error.unwrap_or(TopicError::Unknown);
                 self.note(Note::TopicUnavailable { topic: topic.to_owned(), error });

@@ -34,7 +34,10 @@ impl Relay {
         if now.tick >= drain.deadline {
             return self.finish();
         }
+        // A position written under the former acquisition would not count behind our claim.
+        let claim_decides = drain.outcome.is_ok() && self.is_claiming();
         if matches!(self.session, Session::Ending { after: After::Finish, .. })
+            || claim_decides
             || self.window.unacked() > 0
             || !self.ledger.is_idle()
         {

@@ -21,6 +21,8 @@ mod opening;
 mod output;
 mod stats;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::VecDeque;
@@ -79,6 +81,8 @@ pub struct Relay {
     session: Session,
     /// What the progress records of this acquisition have in common; set by the claim.
     owner: Option<Progress>,
+    /// The last claim that was written, to know it again when the opening was interrupted.
+    claimed: Option<Progress>,
     producer: Producer,
     held: Held,
     drain: Option<Drain>,
@@ -126,6 +130,8 @@ enum Producer {
 #[derive(Debug, Default)]
 struct Held {
     is_full: bool,
+    /// When to try again though nothing else happens.
+    until: Option<Tick>,
     body: Vec<u8>,
 }
 
@@ -133,6 +139,8 @@ struct Held {
 #[derive(Debug, Default)]
 struct Clock {
     input: Tick,
+    /// When everything that time brings was last looked at.
+    driven: Tick,
     /// Since when a report or an answer has been awaited without a break.
     awaiting_since: Option<Tick>,
     status: Tick,
@@ -152,6 +160,7 @@ impl Relay {
             ledger: Ledger::default(),
             session: Session::Closed,
             owner: None,
+            claimed: None,
             producer: Producer::Alive,
             held: Held::default(),
             drain: None,
@@ -255,16 +264,21 @@ impl Relay {
         self.output(Output::Note(note));
     }
 
+    /// Lost records count as handed out already: reading them again needs no room below the cap.
     fn may_hand_out(&self) -> bool {
         let unrecorded = self.window.handed_out() - self.recorded_records;
         self.drain.is_none()
             && self.producer == Producer::Alive
             && self.window.has_room()
-            && unrecorded < self.settings.unrecorded_events_max
+            && (self.window.lost() > 0 || unrecorded < self.settings.unrecorded_events_max)
     }
 
-    /// Ends the session from our side and starts over.
+    /// Ends the session from our side and starts over. Where there is none, the next is already
+    /// being opened.
     fn close(&mut self, reason: CloseReason) {
+        if matches!(self.session, Session::Closed) {
+            return;
+        }
         self.output(Output::CloseSession(reason));
         self.forget_session();
         if self.drain.is_none() {
@@ -272,8 +286,19 @@ impl Relay {
         }
     }
 
+    /// Somebody else writes to the progress topic.
+    fn disown(&mut self) {
+        self.owner = None;
+        self.claimed = None;
+        self.ledger.disown();
+    }
+
     fn forget_session(&mut self) {
         self.session = Session::Closed;
+        if !self.ledger.is_owned() {
+            // A claim is worth nothing without the lock that went with the session.
+            self.ledger.disown();
+        }
         self.restart_stream_state();
     }
 

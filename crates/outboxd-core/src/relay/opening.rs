@@ -39,29 +39,44 @@ enum Phase {
 impl Relay {
     pub fn handle_opened(&mut self, now: Now, opened: Opened) {
         self.observe(now);
-        let Opened { recorded, observed } = opened;
+        let Opened { recorded: Recorded { progress: recorded, .. }, observed } = opened;
         let handed_out = self.window.last_handed_out();
         let rules = &self.settings.rules;
-        let entry = match gate::decide(recorded.progress.as_ref(), &observed, rules, handed_out) {
+        let entry = match gate::decide(recorded.as_ref(), &observed, rules, handed_out) {
             Ok(entry) => entry,
             Err(stop) => return self.handle_stop(now, stop),
         };
-        let mine = self.owner.as_ref().map(|owner| owner.acquisition);
-        let foreign = mine.is_none_or(|mine| entry.progress.acquisition != mine);
         if let Some(from) = entry.lowered_from {
             self.note(Note::PositionLowered { from, to: entry.progress.end_lsn });
         }
-        let timeline = self.owner.as_ref().map(|owner| owner.timeline);
-        let switched = timeline.is_some_and(|timeline| timeline != entry.progress.timeline);
-        self.owner = self.owner.take().filter(|_| !foreign);
+        let mine = recorded.filter(|recorded| self.is_mine(recorded));
+        let timeline = mine.as_ref().map(|mine| mine.timeline);
+        let window_is_stale = timeline != Some(entry.progress.timeline);
+        if mine.is_none() {
+            self.disown();
+        }
+        self.owner = mine;
         self.session = Session::Opening(Box::new(Opening {
             phase: Phase::Settling,
-            window_is_stale: foreign || switched,
+            window_is_stale,
             observed,
             entry,
             claim_offset: None,
         }));
         self.drive(now);
+    }
+
+    /// Whether the newest record was written by this relay: by a position of its acquisition, or by
+    /// a claim whose opening was interrupted.
+    fn is_mine(&self, recorded: &Progress) -> bool {
+        let acquisition = self.owner.as_ref().map(|owner| owner.acquisition);
+        acquisition == Some(recorded.acquisition) || self.claimed.as_ref() == Some(recorded)
+    }
+
+    /// The claim is out and what became of it not known yet.
+    pub(super) fn is_claiming(&self) -> bool {
+        let Session::Opening(opening) = &self.session else { return false };
+        matches!(opening.phase, Phase::Claiming | Phase::Rereading)
     }
 
     /// Called whenever something changed: goes on when the reports have come.
@@ -84,8 +99,9 @@ impl Relay {
         let alone = opening.claim_offset.is_none_or(|offset| offset + 1 == high_watermark);
         let newest = recorded.progress.as_ref().map(|progress| progress.acquisition);
         if !alone || newest != Some(claimed) {
-            self.owner = None;
-            return self.close(CloseReason::ClaimLost);
+            self.disown();
+            self.close(CloseReason::ClaimLost);
+            return self.drive(now);
         }
         let handed_out = self.window.last_handed_out();
         let rules = &self.settings.rules;
@@ -100,7 +116,9 @@ impl Relay {
             Next::Stream => self.begin_stream(now),
             Next::CreateSlot => {
                 self.enter(Phase::CreatingSlot);
-                self.output(Output::CreateSlot);
+                if self.drain.is_none() {
+                    self.output(Output::CreateSlot);
+                }
             }
             Next::RecordSlotPosition => {
                 self.record_first_position(now, slot_position.unwrap_or(Lsn::ZERO));
@@ -112,7 +130,10 @@ impl Relay {
     /// The slot was created and starts at `consistent_point`.
     pub fn handle_slot_created(&mut self, now: Now, consistent_point: Lsn) {
         self.observe(now);
-        self.record_first_position(now, consistent_point);
+        let Session::Opening(opening) = &self.session else { return };
+        if opening.phase == Phase::CreatingSlot {
+            self.record_first_position(now, consistent_point);
+        }
         self.drive(now);
     }
 
@@ -132,9 +153,9 @@ impl Relay {
         }
     }
 
-    /// The progress record for what is durable now.
+    /// The progress record for what is durable now, while it may be written.
     pub(super) fn position(&self, now: Now) -> Option<Position> {
-        let owner = self.owner.as_ref()?;
+        let owner = self.owner.as_ref().filter(|_| self.ledger.is_owned())?;
         let progress = stamp(owner.clone(), self.window.durable(), now);
         Some(Position { progress, durable_records: self.window.durable_records() })
     }
@@ -155,6 +176,7 @@ impl Relay {
             self.replace_window(durable);
         }
         let Progress { acquisition, end_lsn, partial, .. } = claim;
+        self.claimed = Some(claim.clone());
         self.ledger.claim(claim);
         self.note(Note::Claimed { acquisition, end_lsn, partial, repeats_max });
     }
@@ -163,7 +185,9 @@ impl Relay {
         self.confirmed = self.confirmed.max(progress.end_lsn);
         self.owner = Some(progress);
         self.ledger.owned_from(next_offset);
-        self.topics.recorded(recorded.topics);
+        for (name, partitions) in self.topics.recorded(recorded.topics) {
+            self.ledger.push(Entry::Topic { name, partitions });
+        }
         for acquisition in recorded.older {
             self.ledger.push(Entry::Forget { acquisition });
         }

@@ -7,7 +7,7 @@ use crate::mapping::{MapError, Mapped, Mapper};
 use crate::pgoutput::{Cell, Commit, Insert, LogicalMessage, Message, Relation, RelationId};
 use crate::record::Record;
 use crate::stop::{Code, RecordError, RecordErrorKind, Stop};
-use crate::time::Now;
+use crate::time::{Now, Tick};
 use crate::topics::{self, Admission, Topics};
 use crate::window::{Change, OutOfPlace, Window, WindowError};
 use crate::wire::Frame;
@@ -30,8 +30,11 @@ impl Relay {
     /// The content of one CopyData message. At most one record is emitted, which has to be handed
     /// to the sink at once.
     pub fn handle_frame(&mut self, now: Now, frame: &[u8], emit: Emit<'_>) {
-        if !self.is_streaming() || self.observe(now) {
+        if self.observe(now) {
             return;
+        }
+        if !self.is_streaming() {
+            return self.drive_end(now);
         }
         match Frame::decode(frame) {
             Ok(Frame::XLogData { end, body, .. }) => {
@@ -43,11 +46,12 @@ impl Relay {
             }
             Err(error) => self.violated(&error),
         }
+        self.drive_when_due(now);
     }
 
     /// A CopyData message that was too large to be buffered: its first bytes and its whole length.
     pub fn handle_skimmed(&mut self, now: Now, head: &[u8], length: usize) {
-        if !self.is_streaming() || self.observe(now) {
+        if self.observe(now) || !self.is_streaming() {
             return;
         }
         let body = match Frame::decode(head) {
@@ -60,9 +64,9 @@ impl Relay {
                 Ok((relation, cells)) => self.skim_insert(now, relation, &cells, length),
                 Err(error) => self.violated(&error),
             },
-            // Not one of ours to publish: rows of others, and messages, count but carry nothing.
-            Some(b'M') => self.pass(),
-            Some(b'U' | b'D') => {}
+            // Not ours to publish; inside a transaction it counts as a change.
+            Some(b'M') if body.get(1) == Some(&TRANSACTIONAL) => self.pass(),
+            Some(b'M' | b'U' | b'D') => {}
             _ => self.violated(&"a control message of impossible size"),
         }
     }
@@ -70,6 +74,9 @@ impl Relay {
     /// Tries again what had to wait. To be called after acks and answers, while
     /// [`Self::is_holding`].
     pub fn retry_held(&mut self, now: Now, emit: Emit<'_>) {
+        if self.observe(now) {
+            return;
+        }
         if self.is_streaming() && self.may_hand_out() && self.held.is_full {
             self.held.is_full = false;
             let body = std::mem::take(&mut self.held.body);
@@ -165,10 +172,11 @@ impl Relay {
         match place(Parts { mapper, window, topics, stats }, now, epoch, insert) {
             Ok(record) => emit(record),
             Err(Unplaced::Nothing) => {}
-            Err(Unplaced::Hold(ask)) => {
-                self.held.fill(body);
-                self.outputs.extend(ask.map(Output::DescribeTopic));
+            Err(Unplaced::Ask(topic)) => {
+                self.held.fill(body, None);
+                self.output(Output::DescribeTopic(topic));
             }
+            Err(Unplaced::Wait(until)) => self.held.fill(body, until),
             Err(Unplaced::Refused(error)) => self.refuse(now, &error),
             Err(Unplaced::Violated(error)) => self.violated(&error),
         }
@@ -224,8 +232,9 @@ impl Relay {
 }
 
 impl Held {
-    fn fill(&mut self, body: &[u8]) {
+    fn fill(&mut self, body: &[u8], until: Option<Tick>) {
         self.is_full = true;
+        self.until = until;
         self.body.clear();
         self.body.shrink_to(HELD_BYTES_KEPT);
         self.body.extend_from_slice(body);
@@ -244,8 +253,10 @@ struct Parts<'a> {
 enum Unplaced {
     /// It has none, or not again.
     Nothing,
-    /// It has to wait; ask about this topic.
-    Hold(Option<String>),
+    /// It has to wait for an answer about this topic.
+    Ask(String),
+    /// It has to wait, at most until then.
+    Wait(Option<Tick>),
     Refused(Box<RecordError>),
     Violated(String),
 }
@@ -271,8 +282,8 @@ fn place<'a>(
     };
     let (topic_id, partition, lane) = match topics.admit(now, &mapped) {
         Admission::Ready { topic, partition, lane } => (topic, partition, lane),
-        Admission::Ask => return Err(Unplaced::Hold(Some(mapped.topic.to_owned()))),
-        Admission::Wait => return Err(Unplaced::Hold(None)),
+        Admission::Ask => return Err(Unplaced::Ask(mapped.topic.to_owned())),
+        Admission::Wait { until } => return Err(Unplaced::Wait(until)),
         Admission::Refused { kind, message } => {
             return Err(Unplaced::Refused(Box::new(refused(&mapped, kind, message))));
         }
@@ -348,5 +359,7 @@ fn halt(error: &RecordError) -> Stop {
         )
 }
 
+/// The flags of a logical message that is a change of its transaction.
+const TRANSACTIONAL: u8 = 1;
 /// What a held row may keep allocated once it is gone.
 const HELD_BYTES_KEPT: usize = 64 * 1024;

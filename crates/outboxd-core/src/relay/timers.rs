@@ -17,16 +17,20 @@ impl Relay {
     }
 
     /// When [`Self::handle_timeout`] is wanted. Never later than a second after the last input, so
-    /// that a process that stood still notices.
+    /// that a process that stood still notices; and never again for what could not be done.
     pub fn poll_timeout(&self) -> Tick {
-        let mut next = self.clock.input + HEARTBEAT;
+        let heartbeat = HEARTBEAT.min(self.settings.wal_sender_timeout / 6);
+        let mut next = self.clock.input + heartbeat;
         let mut sooner = |tick: Tick| next = next.min(tick);
         let unrecorded = self.window.durable_records() != self.recorded_records;
-        if unrecorded && self.owner.is_some() && self.ledger.is_idle() {
+        if unrecorded && self.may_record() {
             sooner(self.clock.position + self.settings.progress_interval);
         }
-        if let Some(ask_at) = self.topics.ask_at().filter(|_| self.held.is_full) {
-            sooner(ask_at);
+        if let Some(until) = self.held.until.filter(|_| self.held.is_full && self.may_hand_out()) {
+            sooner(until);
+        }
+        if self.is_streaming() {
+            sooner(self.clock.status + self.status_interval());
         }
         if let Some(drain) = &self.drain {
             sooner(drain.deadline);
@@ -36,6 +40,7 @@ impl Relay {
 
     /// Everything that may have become due by an input or by time.
     pub(super) fn drive(&mut self, now: Now) {
+        self.clock.driven = now.tick;
         self.drive_producer(now);
         self.drive_opening(now);
         self.drive_goal(now);
@@ -46,6 +51,13 @@ impl Relay {
         self.drive_end(now);
         if now.tick.since(self.clock.status) >= self.status_interval() {
             self.send_status(now, self.settings.goal == Goal::Once);
+        }
+    }
+
+    /// Frames may come without a pause, and none of them be followed by a report.
+    pub(super) fn drive_when_due(&mut self, now: Now) {
+        if now.tick.since(self.clock.driven) >= DRIVEN_WITHIN {
+            self.drive(now);
         }
     }
 
@@ -111,10 +123,7 @@ impl Relay {
     /// Events are recorded at the progress interval; a position with no event behind it rarely, or
     /// soon when the server asks for a reply, because it may be about to shut down.
     fn record_position(&mut self, now: Now) {
-        if self.drain.is_some() || !self.ledger.is_idle() || !self.has_news() {
-            return;
-        }
-        if matches!(self.session, Session::Opening(_) | Session::Finished) {
+        if !self.may_record() || !self.has_news() {
             return;
         }
         let interval = if self.window.durable_records() != self.recorded_records {
@@ -132,6 +141,15 @@ impl Relay {
             self.clock.idle_advance_wanted = false;
             self.ledger.push(Entry::Position(Box::new(position)));
         }
+    }
+
+    /// Whether a position may be written when there is one; the last one of all is the drain's.
+    fn may_record(&self) -> bool {
+        self.drain.is_none()
+            && self.owner.is_some()
+            && self.ledger.is_owned()
+            && self.ledger.is_idle()
+            && !matches!(self.session, Session::Opening(_) | Session::Finished)
     }
 
     fn drive_goal(&mut self, now: Now) {
@@ -165,7 +183,7 @@ impl Relay {
         }
     }
 
-    fn drive_end(&mut self, now: Now) {
+    pub(super) fn drive_end(&mut self, now: Now) {
         if let Session::Ending { since, after } = self.session
             && now.tick.since(since) >= END_ANSWERED_WITHIN
         {
@@ -178,6 +196,7 @@ impl Relay {
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
+const DRIVEN_WITHIN: Duration = Duration::from_millis(100);
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 const IDLE_INTERVAL_ASKED: Duration = Duration::from_secs(1);
 const ONCE_STATUS_INTERVAL: Duration = Duration::from_secs(1);

@@ -143,7 +143,7 @@ proptest! {
         restarts_after_errors: bool,
         inputs in prop::collection::vec(any_input(), 0..100),
     ) {
-        let window = Window::new(Limits { events: 4, bytes: 4 }, start);
+        let window = Window::new(Limits { events: 4, bytes: 4, overhead: 0 }, start);
         let mut caller = Caller { window, in_flight: Vec::new(), restarts_after_errors };
         for input in &inputs {
             caller.apply(input);

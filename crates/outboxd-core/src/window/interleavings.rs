@@ -248,7 +248,7 @@ fn any_shapes() -> impl Strategy<Value = Vec<(u64, u64, Vec<bool>)>> {
     prop::collection::vec((0..3_u64, 1..4_u64, changes), 1..12)
 }
 
-const LIMITS: Limits = Limits { events: 1_000, bytes: 1_000_000 };
+const LIMITS: Limits = Limits { events: 1_000, bytes: 1_000_000, overhead: 0 };
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]

@@ -195,8 +195,21 @@ fn a_keepalive_inside_a_transaction_moves_nothing() {
 }
 
 #[test]
+fn bookkeeping_counts_as_bytes() {
+    let limits = Limits { events: 100, bytes: 100, overhead: 50 };
+    let mut window = Window::new(limits, Durable::default());
+    window.begin(begin(10, 1)).unwrap();
+    window.hand_out(1, 0).unwrap();
+    assert!(window.has_room());
+    let second = window.hand_out(1, 0).unwrap();
+    assert!(!window.has_room(), "2 bytes of records and 100 of bookkeeping");
+    window.ack(second);
+    assert!(window.has_room());
+}
+
+#[test]
 fn reading_pauses_at_the_limits() {
-    let mut window = Window::new(Limits { events: 2, bytes: 100 }, Durable::default());
+    let mut window = Window::new(Limits { events: 2, bytes: 100, overhead: 0 }, Durable::default());
     window.begin(begin(10, 1)).expect("new");
     let first = window.hand_out(1000, 0).expect("a record above the limit passes alone");
     assert!(!window.has_room());
@@ -214,7 +227,7 @@ fn reading_pauses_at_the_limits() {
 /// Else nothing would be read any more, and what was lost could never be handed out again.
 #[test]
 fn a_window_full_of_lost_records_has_room_for_them() {
-    let mut window = Window::new(Limits { events: 2, bytes: 100 }, Durable::default());
+    let mut window = Window::new(Limits { events: 2, bytes: 100, overhead: 0 }, Durable::default());
     transaction(&mut window, 10, 20, 1, 2);
     assert!(!window.has_room());
     window.lose(Token(0));
@@ -299,4 +312,4 @@ fn out_of_place(outcome: Result<(), WindowError>) -> OutOfPlace {
     }
 }
 
-const LIMITS: Limits = Limits { events: 100, bytes: 1_000 };
+const LIMITS: Limits = Limits { events: 100, bytes: 1_000, overhead: 0 };

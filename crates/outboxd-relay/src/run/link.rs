@@ -15,7 +15,9 @@ use outboxd_core::relay::Opened;
 use outboxd_core::stop::Stop;
 use tokio::time::Instant;
 
-use crate::open::{Opener, Watch};
+use super::pace::Pace;
+use crate::health::Phase;
+use crate::open::{Connected, Opener, Watch};
 use crate::source::error::SourceError;
 use crate::source::session::{ReplicationSession, State};
 
@@ -31,6 +33,8 @@ pub(super) struct Link {
 pub(super) enum LinkEvent {
     /// The session is open and the lock is ours.
     Locked,
+    /// Another relay has the lock; `Locked` follows when it is gone.
+    StandingBy,
     Observed(Box<Opened>, Box<Watch>),
     SlotCreated(Lsn),
     Started,
@@ -52,14 +56,19 @@ pub(crate) enum LinkFailure {
 
 enum Hold {
     None,
-    Connecting(Doing<Result<ReplicationSession, LinkFailure>>),
+    Connecting(Doing<Result<Connected, LinkFailure>>),
+    /// Standing by for the lock.
+    Waiting(Doing<Result<ReplicationSession, LinkFailure>>),
     /// Kept alive by a query now and then.
     Idle {
         session: Box<ReplicationSession>,
         ping_at: Instant,
     },
     Busy(Doing<(ReplicationSession, Result<Done, LinkFailure>)>),
-    Streaming(Box<ReplicationSession>),
+    Streaming {
+        session: Box<ReplicationSession>,
+        pace: Pace,
+    },
 }
 
 enum Command {
@@ -89,7 +98,7 @@ impl Link {
         let opener = Arc::clone(&self.opener);
         self.hold = Hold::Connecting(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            opener.connect_and_lock().await
+            opener.connect().await
         }));
     }
 
@@ -106,14 +115,14 @@ impl Link {
     }
 
     pub(super) fn end_stream(&mut self) {
-        if let Hold::Streaming(session) = &mut self.hold {
+        if let Hold::Streaming { session, .. } = &mut self.hold {
             // When it cannot be sent the session is broken, which the next read tells.
             let _ = session.send_copy_done();
         }
     }
 
     pub(super) fn send_status(&mut self, status: &[u8]) {
-        if let Hold::Streaming(session) = &mut self.hold
+        if let Hold::Streaming { session, .. } = &mut self.hold
             && session.state() == State::Streaming
         {
             let _ = session.send_status(status);
@@ -122,15 +131,25 @@ impl Link {
 
     pub(super) fn streaming(&mut self) -> Option<&mut ReplicationSession> {
         match &mut self.hold {
-            Hold::Streaming(session) => Some(session),
+            Hold::Streaming { session, .. } => Some(session),
             _ => None,
+        }
+    }
+
+    /// How far the session has come, as seen from here: whether a stream runs on it, and what for,
+    /// the core knows.
+    pub(super) fn phase(&self) -> Phase {
+        match self.hold {
+            Hold::None | Hold::Connecting(_) => Phase::Connecting,
+            Hold::Waiting(_) => Phase::StandingBy,
+            Hold::Idle { .. } | Hold::Busy(_) | Hold::Streaming { .. } => Phase::Opening,
         }
     }
 
     /// The server is ready for queries again.
     pub(super) fn stream_ended(&mut self) {
         match std::mem::replace(&mut self.hold, Hold::None) {
-            Hold::Streaming(session) => self.rest(*session),
+            Hold::Streaming { session, .. } => self.rest(*session),
             other => self.hold = other,
         }
     }
@@ -144,8 +163,10 @@ impl Link {
     pub(super) async fn close(&mut self) {
         self.commands.clear();
         match std::mem::replace(&mut self.hold, Hold::None) {
-            Hold::Idle { session, .. } | Hold::Streaming(session) => session.close().await,
-            Hold::None | Hold::Connecting(_) | Hold::Busy(_) => {}
+            Hold::Idle { session, .. } | Hold::Streaming { session, .. } => {
+                session.close().await;
+            }
+            Hold::None | Hold::Connecting(_) | Hold::Waiting(_) | Hold::Busy(_) => {}
         }
     }
 
@@ -158,6 +179,10 @@ impl Link {
                 let result = doing.await;
                 self.connected(result)
             }
+            Hold::Waiting(doing) => {
+                let result = doing.await;
+                self.connected(result.map(Connected::Locked))
+            }
             Hold::Idle { ping_at, .. } => {
                 tokio::time::sleep_until(*ping_at).await;
                 self.begin(None);
@@ -167,8 +192,8 @@ impl Link {
                 let (session, result) = doing.await;
                 self.done(session, result)
             }
-            Hold::Streaming(session) => match session.drive(wants_input).await {
-                Ok(_) => LinkEvent::Read,
+            Hold::Streaming { session, pace } => match read(session, pace, wants_input).await {
+                Ok(()) => LinkEvent::Read,
                 Err(error) => LinkEvent::Failed(LinkFailure::Session(error)),
             },
         }
@@ -182,11 +207,17 @@ impl Link {
         }
     }
 
-    fn connected(&mut self, result: Result<ReplicationSession, LinkFailure>) -> LinkEvent {
+    fn connected(&mut self, result: Result<Connected, LinkFailure>) -> LinkEvent {
         match result {
-            Ok(session) => {
+            Ok(Connected::Locked(session)) => {
                 self.rest(session);
                 LinkEvent::Locked
+            }
+            Ok(Connected::Waiting(session)) => {
+                let opener = Arc::clone(&self.opener);
+                let waiting = async move { opener.wait_for_lock(session).await };
+                self.hold = Hold::Waiting(Box::pin(waiting));
+                LinkEvent::StandingBy
             }
             Err(failure) => {
                 self.hold = Hold::None;
@@ -204,7 +235,8 @@ impl Link {
         match result {
             Ok(Done::Started) => {
                 self.backoff = self.opener.backoff();
-                self.hold = Hold::Streaming(Box::new(session));
+                let session = Box::new(session);
+                self.hold = Hold::Streaming { session, pace: Pace::default() };
                 LinkEvent::Started
             }
             Ok(done) => {
@@ -239,6 +271,23 @@ impl Link {
             (session, result)
         }));
     }
+}
+
+/// Reads once, when there is room for frames and the pace allows it. Sends meanwhile.
+async fn read(
+    session: &mut ReplicationSession,
+    pace: &mut Pace,
+    wants_input: bool,
+) -> Result<(), SourceError> {
+    if wants_input && let Some(until) = pace.rest_until() {
+        tokio::select! {
+            sent = session.drive(false) => return sent.map(drop),
+            () = tokio::time::sleep_until(until) => pace.rested(),
+        }
+    }
+    let bytes = session.drive(wants_input).await?;
+    pace.read(bytes, Instant::now());
+    Ok(())
 }
 
 async fn carry_out(

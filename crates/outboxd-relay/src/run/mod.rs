@@ -12,6 +12,7 @@
 mod clock;
 mod link;
 mod notes;
+mod pace;
 mod reports;
 mod session;
 mod tasks;
@@ -21,13 +22,13 @@ use std::sync::Arc;
 
 use outboxd_core::relay::{Output, Relay};
 use outboxd_core::stop::Stop;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::clock::Stopwatch;
 pub(crate) use self::link::LinkFailure;
 use self::link::{Link, LinkEvent};
 use self::tasks::Tasks;
-use crate::health::Snapshot;
+use crate::health::{Phase, Publisher, Snapshot};
 use crate::open::Opener;
 use crate::sink::Sink;
 
@@ -39,12 +40,13 @@ pub struct Runner<S> {
     tasks: Tasks,
     stopwatch: Stopwatch,
     finished: Option<Result<(), Stop>>,
-    snapshots: watch::Sender<Snapshot>,
+    publisher: Publisher,
     snapshot: Snapshot,
+    published_at: Instant,
 }
 
 impl<S: Sink> Runner<S> {
-    pub fn new(relay: Relay, sink: S, opener: Opener, snapshots: watch::Sender<Snapshot>) -> Self {
+    pub fn new(relay: Relay, sink: S, opener: Opener, publisher: Publisher) -> Self {
         let opener = Arc::new(opener);
         Self {
             relay,
@@ -53,8 +55,9 @@ impl<S: Sink> Runner<S> {
             tasks: Tasks::new(opener),
             stopwatch: Stopwatch::start(),
             finished: None,
+            publisher,
             snapshot: Snapshot::default(),
-            snapshots,
+            published_at: Instant::now(),
         }
     }
 
@@ -67,9 +70,10 @@ impl<S: Sink> Runner<S> {
             self.carry_out();
             if let Some(outcome) = self.finished.take() {
                 self.link.close().await;
-                self.publish();
+                self.publish(Phase::Stopped);
                 return outcome;
             }
+            self.publish_when_due();
             let wants_input = self.relay.wants_input();
             self.snapshot.observe_pressure(self.relay.is_streaming() && !wants_input);
             let due = self.stopwatch.instant(self.relay.poll_timeout());
@@ -84,7 +88,6 @@ impl<S: Sink> Runner<S> {
                 event = self.link.event(wants_input) => self.take_event(event),
                 () = tokio::time::sleep_until(due) => {
                     self.relay.handle_timeout(self.stopwatch.now());
-                    self.publish();
                 }
             }
             self.retry_held();
@@ -101,7 +104,7 @@ impl<S: Sink> Runner<S> {
                 Output::StartStream => self.link.start_stream(),
                 Output::EndStream => self.link.end_stream(),
                 Output::CloseSession(reason) => {
-                    tracing::warn!(event = "session.closed", %reason, "session given up");
+                    tracing::warn!(event = "session.closed", error = %reason, "session given up");
                     self.drop_session();
                 }
                 Output::Status(status) => self.link.send_status(&status.encode()),
@@ -113,7 +116,10 @@ impl<S: Sink> Runner<S> {
                     self.tasks.describe_topic(topic, lookup);
                 }
                 Output::ReplaceProducer => self.replace_producer(),
-                Output::Note(note) => notes::log(&note),
+                Output::Note(note) => {
+                    self.snapshot.heed(&note);
+                    notes::log(&note);
+                }
                 Output::Finished(outcome) => self.finished = Some(outcome),
             }
         }
@@ -124,6 +130,7 @@ impl<S: Sink> Runner<S> {
         match event {
             LinkEvent::Locked => self.read_progress(tasks::Purpose::Open),
             LinkEvent::Observed(opened, watch) => {
+                self.snapshot.opened(&opened.observed, watch.server_version());
                 self.tasks.watch(*watch);
                 self.relay.handle_opened(now, *opened);
             }
@@ -135,7 +142,7 @@ impl<S: Sink> Runner<S> {
                 self.feed();
             }
             LinkEvent::Read => self.feed(),
-            LinkEvent::Nothing => {}
+            LinkEvent::Nothing | LinkEvent::StandingBy => {}
             LinkEvent::Failed(error) => self.session_failed(error),
         }
     }
@@ -154,8 +161,32 @@ impl<S: Sink> Runner<S> {
         }
     }
 
-    fn publish(&mut self) {
-        self.snapshot.update(&mut self.relay, self.stopwatch.now());
-        self.snapshots.send_replace(self.snapshot.clone());
+    /// By time and not by event: the timer alone would never be its turn in a busy drain.
+    fn publish_when_due(&mut self) {
+        let phase = self.phase();
+        if phase != self.snapshot.phase || self.published_at.elapsed() >= PUBLISH_EVERY {
+            self.publish(phase);
+        }
+    }
+
+    fn publish(&mut self, phase: Phase) {
+        self.snapshot.update(&mut self.relay, phase, self.stopwatch.now());
+        self.publisher.publish(&mut self.snapshot);
+        self.published_at = Instant::now();
+    }
+
+    fn phase(&self) -> Phase {
+        if self.snapshot.is_draining() {
+            Phase::Draining
+        } else if self.relay.is_released() {
+            Phase::Released
+        } else if self.relay.is_streaming() && self.snapshot.streaming_since.is_some() {
+            Phase::Streaming
+        } else {
+            self.link.phase()
+        }
     }
 }
+
+/// With the heartbeat of a second, a snapshot is never much older than that.
+const PUBLISH_EVERY: std::time::Duration = std::time::Duration::from_millis(250);

@@ -46,8 +46,12 @@ impl<S: Sink> Runner<S> {
         let Some(NotTaken { token, error }) = failed else { return };
         let now = self.stopwatch.now();
         match kind(error.cause) {
-            None => self.relay.handle_lost(token, &error.error),
+            None => {
+                self.snapshot.publish_error(PRODUCER_LOST);
+                self.relay.handle_lost(token, &error.error);
+            }
             Some(kind) => {
+                self.snapshot.publish_error(kind.as_str());
                 let message = error.error;
                 let unnamed = RecordError { kind, event_id: None, topic: None, key: None, message };
                 self.relay.handle_refused(now, token, &unnamed);
@@ -62,9 +66,10 @@ impl<S: Sink> Runner<S> {
             if refusal.cause == (RefusalCause::ProducerLost { possibly_persisted: true }) {
                 self.snapshot.possibly_persisted += 1;
             }
+            self.snapshot.publish_error(PRODUCER_LOST);
             return self.relay.handle_lost(refusal.token, &refusal.error);
         };
-        self.snapshot.publish_errors += 1;
+        self.snapshot.publish_error(kind.as_str());
         let error = RecordError {
             kind,
             event_id: refusal.event_id,
@@ -99,3 +104,6 @@ fn kind(cause: RefusalCause) -> Option<RecordErrorKind> {
         RefusalCause::ProducerLost { .. } => return None,
     })
 }
+
+/// The kind of an error that is not the record's fault.
+const PRODUCER_LOST: &str = "producer_lost";

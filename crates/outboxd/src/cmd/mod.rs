@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+#[cfg(feature = "demo")]
+pub(crate) mod demo;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod status;
@@ -17,6 +19,8 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&globals, &args),
         Command::Setup(args) => setup::run(&globals, &args),
         Command::Status(args) => status::run(&globals, &args),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,0 +1,48 @@
+//! The relay driven step by step, with a hand-held clock.
+
+mod draining;
+mod driver;
+mod kafka;
+mod opening;
+mod postgres;
+mod producing;
+mod random;
+mod streaming;
+mod timing;
+
+use std::time::Duration;
+
+use super::{Goal, Settings};
+use crate::gate::Rules;
+use crate::mapping::{Mapper, MappingConfig};
+use crate::relation::TableName;
+use crate::window::Limits;
+
+fn settings() -> Settings {
+    Settings {
+        rules: Rules {
+            database: "shop".to_owned(),
+            slot: "outboxd_shop".to_owned(),
+            publication: "outboxd".to_owned(),
+            create_slot: false,
+            adopt_slot: true,
+            adopt_from: None,
+            accept_publication: false,
+        },
+        goal: Goal::Run,
+        limits: Limits { events: 1000, bytes: 1 << 20, overhead: 0 },
+        unrecorded_events_max: 1000,
+        progress_interval: Duration::from_millis(100),
+        wal_sender_timeout: Duration::from_secs(15),
+        release_after: Duration::from_secs(15),
+        drain_timeout: Duration::from_secs(20),
+    }
+}
+
+fn mapper() -> Mapper {
+    let tables = vec![TableName::new("outbox", "events")];
+    Mapper::new(MappingConfig { tables, ..MappingConfig::default() }).expect("a valid mapping")
+}
+
+const FINGERPRINT: &str = "cafe";
+const TOPIC: &str = "outbox.event.order";

@@ -1,0 +1,3 @@
+//! The relay from outside: the real binary between real Postgres and real Kafka.
+
+mod order;
