@@ -233,3 +233,54 @@ fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
 
 /// What librdkafka allocates for a record with three headers beside the bytes of the record itself.
 const RECORD_OVERHEAD_BYTES: u64 = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Inputs;
+
+    const KAFKA: (&str, &str) = ("OUTBOXD_KAFKA__BOOTSTRAP_SERVERS", "kafka:9092");
+    /// Any file: it is opened, and read only by a connection.
+    const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
+    fn source(variables: &[(&str, &str)]) -> config::SourceConfig {
+        let variables = [&[KAFKA], variables].concat();
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let inputs = Inputs { environment: pairs.collect(), ..Inputs::default() };
+        Config::load(&inputs).unwrap().source
+    }
+
+    #[test]
+    fn each_url_keeps_its_own_tls() {
+        let source = source(&[
+            ("OUTBOXD_SOURCE__URL", "postgres://a@db/x?sslmode=verify-ca&sslrootcert=/ca.pem"),
+            ("OUTBOXD_SOURCE__REPLICATION_URL", "postgres://b@db/x?sslmode=require"),
+        ]);
+        let tls = connect_params(&source, &source.url).unwrap().tls;
+        assert_eq!((tls.mode, tls.ca), (TlsMode::VerifyCa, Some("/ca.pem".into())));
+        let tls = connect_params(&source, &source.replication_url).unwrap().tls;
+        assert_eq!((tls.mode, tls.ca), (TlsMode::Require, None));
+    }
+
+    #[test]
+    fn what_the_configuration_says_of_tls_holds_for_both_urls() {
+        let source = source(&[
+            ("OUTBOXD_SOURCE__URL", "postgres://a@db/x?sslmode=disable"),
+            ("OUTBOXD_SOURCE__REPLICATION_URL", "postgres://b@db/x?sslrootcert=/ca.pem"),
+            ("OUTBOXD_SOURCE__TLS__MODE", "require"),
+            ("OUTBOXD_SOURCE__TLS__CA", CA),
+        ]);
+        for url in [&source.url, &source.replication_url] {
+            let tls = connect_params(&source, url).unwrap().tls;
+            assert_eq!((tls.mode, tls.ca), (TlsMode::Require, Some(CA.into())));
+        }
+    }
+
+    #[test]
+    fn a_ca_is_there_to_be_checked_against() {
+        let url = ("DATABASE_URL", "postgres://a@db/x");
+        let source = source(&[url, ("OUTBOXD_SOURCE__TLS__CA", CA)]);
+        let tls = connect_params(&source, &source.url).unwrap().tls;
+        assert_eq!(tls.mode, TlsMode::VerifyFull);
+    }
+}

@@ -1,6 +1,8 @@
 //! The documentation is held against the program, so that neither changes alone.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use outboxd_core::stop::Code;
@@ -75,6 +77,56 @@ fn no_stop_is_documented_that_does_not_exist() {
     for heading in headings {
         assert!(Code::ALL.iter().any(|code| code.as_str() == heading), "{heading} is no code");
     }
+}
+
+#[test]
+fn every_event_code_of_the_log_is_documented() {
+    let text = read("operations.md");
+    let codes = quoted_after("event = \"");
+    assert!(codes.len() > 20, "the codes are found: {codes:?}");
+    for code in codes {
+        assert!(text.contains(&format!("`{code}`")), "{code} is not in docs/operations.md");
+    }
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let text = read("operations.md");
+    let metrics = quoted_after("\"outboxd_");
+    assert!(metrics.len() > 15, "the metrics are found: {metrics:?}");
+    let table = text.split("\n## Metrics\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let table = table.expect("a section on metrics");
+    for metric in metrics {
+        let named = format!("`outboxd_{metric}");
+        let is_named = table.split(&named).skip(1).any(|rest| rest.starts_with(['`', '{']));
+        assert!(is_named, "outboxd_{metric} is not in docs/operations.md");
+    }
+}
+
+/// The words in quotes that follow these characters anywhere in the relay and the binary.
+fn quoted_after(start: &str) -> BTreeSet<String> {
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let is_metrics = start.contains("outboxd_");
+    let folders: &[&str] = if is_metrics {
+        &["outboxd-relay/src/metrics"]
+    } else {
+        &["outboxd-relay/src", "outboxd/src"]
+    };
+    let mut words = BTreeSet::new();
+    let mut open: Vec<PathBuf> =
+        folders.iter().map(|folder| Path::new(crates).join(folder)).collect();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder of sources");
+            open.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).expect("a source file");
+            let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let pieces = source.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+            words.extend(pieces.map(str::to_owned));
+        }
+    }
+    words
 }
 
 fn read(name: &str) -> String {
