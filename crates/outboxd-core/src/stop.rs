@@ -64,6 +64,39 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code there is: what documentation has to cover.
+    pub const ALL: [Self; 29] = [
+        Self::Internal,
+        Self::SlotMissing,
+        Self::SlotLost,
+        Self::SlotMoved,
+        Self::OtherSystem,
+        Self::Diverged,
+        Self::PositionAhead,
+        Self::ProgressLost,
+        Self::SlotInUse,
+        Self::Record(RecordErrorKind::RecordTooLarge),
+        Self::Record(RecordErrorKind::UnknownTopic),
+        Self::Record(RecordErrorKind::TopicUnauthorized),
+        Self::Record(RecordErrorKind::InvalidTopic),
+        Self::Record(RecordErrorKind::InvalidKey),
+        Self::Record(RecordErrorKind::InvalidHeaders),
+        Self::Record(RecordErrorKind::InvalidTimestamp),
+        Self::Record(RecordErrorKind::InvalidRecord),
+        Self::Publication,
+        Self::TableContract,
+        Self::PartitionsChanged,
+        Self::SlotUnusable,
+        Self::WalLevel,
+        Self::NoFreeSlot,
+        Self::TableMissing,
+        Self::Login,
+        Self::Permission,
+        Self::PostgresUnreachable,
+        Self::KafkaUnreachable,
+        Self::Config,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Internal => "internal",
@@ -159,4 +192,31 @@ pub struct RecordError {
     pub topic: Option<String>,
     pub key: Option<Vec<u8>>,
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A code without a place in the list would go undocumented, so the list is held against the
+    /// names in this very file.
+    #[test]
+    fn the_list_of_codes_is_complete() {
+        let arms = include_str!("stop.rs").lines().filter_map(|line| {
+            let (_, name) = line.trim().strip_prefix("Self::")?.split_once(" => \"")?;
+            name.strip_suffix("\",")
+        });
+        let mut named: Vec<_> = arms.collect();
+        let mut listed: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        named.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, named);
+    }
+
+    #[test]
+    fn a_shell_can_tell_every_exit_status_from_a_signal() {
+        for code in Code::ALL {
+            assert!((1..128).contains(&code.exit_code()), "{code}");
+        }
+    }
 }

@@ -105,13 +105,19 @@ pub(crate) fn unreadable(error: &ProgressError) -> Stop {
 }
 
 fn refused(error: &SinkError) -> Stop {
-    let (code, hint) = match error {
-        SinkError::Transport(_) => (
-            Code::KafkaUnreachable,
-            "check kafka.bootstrap_servers, that a broker runs there, and kafka.security",
+    let (code, message, hint) = match error {
+        SinkError::Transport(_) => {
+            (Code::KafkaUnreachable, "Kafka cannot be reached", sink::UNREACHABLE_HINT)
+        }
+        SinkError::Unauthorized(_) => (
+            Code::Permission,
+            "Kafka refuses this user",
+            "check kafka.security.sasl, and the rights of the Kafka user: it reads, writes, creates \
+             and describes its progress topic",
         ),
-        SinkError::Unauthorized(_) => (Code::Permission, "check the rights of the Kafka user"),
-        SinkError::Config(_) => (Code::Config, "see [kafka] and [kafka.security]"),
+        SinkError::Config(_) => {
+            (Code::Config, "Kafka cannot be used", "see [kafka] and [kafka.security]")
+        }
     };
-    Stop::new(code, "Kafka cannot be used").detail(error.to_string()).hint(hint)
+    Stop::new(code, message).detail(error.to_string()).hint(hint)
 }

@@ -86,13 +86,10 @@ impl Opener {
             max_row_bytes: self.source.max_row_bytes.as_usize(),
         };
         let connected = ReplicationSession::connect(&params, options).await;
-        let mut session = match connected {
-            Ok(session) => session,
-            Err(error) if self.fail_fast => {
-                return Err(error.to_stop().map_or(LinkFailure::Session(error), LinkFailure::Stop));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let mut session = connected.map_err(|error| match error.to_login_stop(&params) {
+            Some(stop) if self.fail_fast || !error.is_transient() => LinkFailure::Stop(stop),
+            _ => LinkFailure::Session(error),
+        })?;
         if session.try_lock(&self.source.name).await? {
             return Ok(Connected::Locked(session));
         }
@@ -247,7 +244,8 @@ impl From<Stop> for LinkFailure {
 impl From<ControlError> for LinkFailure {
     fn from(error: ControlError) -> Self {
         if error.is_transient() {
-            return Self::Control(error_chain(&error));
+            let hint = error.hint().map(str::to_owned);
+            return Self::Control { error: error_chain(&error), hint };
         }
         Self::Stop(error.into())
     }

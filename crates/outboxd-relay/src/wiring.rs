@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use crate::config::{self, Config};
 use crate::sink::{NewTopics, settings as kafka};
 use crate::source::params::{ChannelBinding, ConnectParams};
-use crate::source::tls_settings::{TlsMode, TlsSettings};
+use crate::source::tls_settings::{ClientIdentity, TlsMode, TlsSettings};
 
 /// What is asked for on the command line of one run and is no setting.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,20 +124,7 @@ pub fn connect_params(
     };
     let url = url.read().map_err(|error| refused(&error))?;
     let mut params = ConnectParams::parse(url.expose_secret()).map_err(|error| refused(&error))?;
-    let tls = &config.tls;
-    let mode = match tls.mode {
-        config::TlsMode::Disable => TlsMode::Disable,
-        config::TlsMode::Prefer => TlsMode::Prefer,
-        config::TlsMode::Require => TlsMode::Require,
-        config::TlsMode::VerifyCa => TlsMode::VerifyCa,
-        config::TlsMode::VerifyFull => TlsMode::VerifyFull,
-    };
-    let given = tls.ca.is_some() || tls.cert.is_some() || mode != TlsMode::Prefer;
-    if given {
-        let files = (tls.ca.clone(), tls.cert.clone(), tls.key.clone());
-        params.tls = TlsSettings::new(Some(mode), files.0, files.1, files.2)
-            .map_err(|error| refused(&error))?;
-    }
+    apply_tls(&config.tls, &mut params.tls);
     match config.channel_binding {
         config::ChannelBinding::Disable => params.channel_binding = ChannelBinding::Disable,
         config::ChannelBinding::Require => params.channel_binding = ChannelBinding::Require,
@@ -150,6 +137,27 @@ pub fn connect_params(
         }
     }
     Ok(params)
+}
+
+/// What stands under `[source.tls]` wins over the URL; what does not is left as the URL says, since
+/// the two URLs may differ.
+fn apply_tls(config: &config::SourceTls, tls: &mut TlsSettings) {
+    if config.mode_is_set || (config.ca.is_some() && tls.mode == TlsMode::Prefer) {
+        tls.mode = match config.mode {
+            config::TlsMode::Disable => TlsMode::Disable,
+            config::TlsMode::Prefer => TlsMode::Prefer,
+            config::TlsMode::Require => TlsMode::Require,
+            config::TlsMode::VerifyCa => TlsMode::VerifyCa,
+            config::TlsMode::VerifyFull => TlsMode::VerifyFull,
+        };
+    }
+    if let Some(ca) = &config.ca {
+        tls.ca = Some(ca.clone());
+    }
+    if let (Some(certificate), Some(key)) = (&config.cert, &config.key) {
+        let (certificate, key) = (certificate.clone(), key.clone());
+        tls.identity = Some(ClientIdentity { certificate, key });
+    }
 }
 
 pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
@@ -225,3 +233,54 @@ fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
 
 /// What librdkafka allocates for a record with three headers beside the bytes of the record itself.
 const RECORD_OVERHEAD_BYTES: u64 = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Inputs;
+
+    const KAFKA: (&str, &str) = ("OUTBOXD_KAFKA__BOOTSTRAP_SERVERS", "kafka:9092");
+    /// Any file: it is opened, and read only by a connection.
+    const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
+    fn source(variables: &[(&str, &str)]) -> config::SourceConfig {
+        let variables = [&[KAFKA], variables].concat();
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let inputs = Inputs { environment: pairs.collect(), ..Inputs::default() };
+        Config::load(&inputs).unwrap().source
+    }
+
+    #[test]
+    fn each_url_keeps_its_own_tls() {
+        let source = source(&[
+            ("OUTBOXD_SOURCE__URL", "postgres://a@db/x?sslmode=verify-ca&sslrootcert=/ca.pem"),
+            ("OUTBOXD_SOURCE__REPLICATION_URL", "postgres://b@db/x?sslmode=require"),
+        ]);
+        let tls = connect_params(&source, &source.url).unwrap().tls;
+        assert_eq!((tls.mode, tls.ca), (TlsMode::VerifyCa, Some("/ca.pem".into())));
+        let tls = connect_params(&source, &source.replication_url).unwrap().tls;
+        assert_eq!((tls.mode, tls.ca), (TlsMode::Require, None));
+    }
+
+    #[test]
+    fn what_the_configuration_says_of_tls_holds_for_both_urls() {
+        let source = source(&[
+            ("OUTBOXD_SOURCE__URL", "postgres://a@db/x?sslmode=disable"),
+            ("OUTBOXD_SOURCE__REPLICATION_URL", "postgres://b@db/x?sslrootcert=/ca.pem"),
+            ("OUTBOXD_SOURCE__TLS__MODE", "require"),
+            ("OUTBOXD_SOURCE__TLS__CA", CA),
+        ]);
+        for url in [&source.url, &source.replication_url] {
+            let tls = connect_params(&source, url).unwrap().tls;
+            assert_eq!((tls.mode, tls.ca), (TlsMode::Require, Some(CA.into())));
+        }
+    }
+
+    #[test]
+    fn a_ca_is_there_to_be_checked_against() {
+        let url = ("DATABASE_URL", "postgres://a@db/x");
+        let source = source(&[url, ("OUTBOXD_SOURCE__TLS__CA", CA)]);
+        let tls = connect_params(&source, &source.url).unwrap().tls;
+        assert_eq!(tls.mode, TlsMode::VerifyFull);
+    }
+}

@@ -79,6 +79,7 @@ impl Table {
 
 fn missing(name: &TableName) -> Stop {
     Stop::new(Code::TableMissing, format!("table {name} does not exist"))
+        .detail("this database has no table of that name (upper and lower case count)")
         .hint("create it with `outboxd setup`, or name your own outbox with --table schema.table")
 }
 

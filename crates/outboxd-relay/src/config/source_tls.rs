@@ -11,6 +11,8 @@ use super::setting::Choice;
 #[derive(Clone, Debug)]
 pub struct SourceTls {
     pub mode: TlsMode,
+    /// The mode stands in the configuration itself, so that it wins over `sslmode` of a URL.
+    pub mode_is_set: bool,
     pub ca: Option<PathBuf>,
     /// A client certificate; never without `key`.
     pub cert: Option<PathBuf>,
@@ -50,7 +52,7 @@ impl SourceTls {
             let text = "`source.tls.ca` has no effect with `source.tls.mode = \"disable\"`";
             section.problem("ca", text, "leave out one of the two");
         }
-        Self { mode, ca, cert, key }
+        Self { mode, mode_is_set: section.is_set("mode"), ca, cert, key }
     }
 }
 

@@ -7,7 +7,9 @@ use std::io;
 use outboxd_core::stop::{Code, Stop};
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::setup::sql::identifier;
 use crate::source::error::{AuthError, SourceError};
+use crate::source::params::ConnectParams;
 use crate::source::server_error::ServerError;
 
 /// A failure of the control session. It answers whether to try again, and how to report it when
@@ -21,6 +23,11 @@ pub struct ControlError {
 }
 
 impl ControlError {
+    /// The next step, for somebody who reads it in a log.
+    pub fn hint(&self) -> Option<&str> {
+        self.stop.hint.as_deref()
+    }
+
     /// Whether another try may succeed with nothing changed by a person.
     pub fn is_transient(&self) -> bool {
         self.transient
@@ -31,23 +38,23 @@ impl ControlError {
         self.sqlstate.as_deref()
     }
 
+    /// The login failed; said in the same words as for the replication session.
+    pub(super) fn login(error: &SourceError, params: &ConnectParams) -> Self {
+        let sqlstate = error.as_server().map(|server| server.sqlstate.clone());
+        let stop = error.to_login_stop(params);
+        let mut stop = stop.unwrap_or_else(|| Stop::new(Code::Internal, error.to_string()));
+        if sqlstate.as_deref() == Some(INSUFFICIENT_PRIVILEGE) {
+            let role = identifier(&params.user);
+            let database = identifier(&params.database);
+            stop = stop.hint(format!("grant connect on database {database} to {role}"));
+        }
+        Self { stop, transient: error.is_transient(), sqlstate }
+    }
+
     pub(super) fn row_count(sql: &str) -> Self {
         Stop::new(Code::Internal, "postgres answered with an unexpected number of rows")
             .detail(sql)
             .into()
-    }
-}
-
-/// The login failed; said in the same words as for the replication session.
-impl From<SourceError> for ControlError {
-    fn from(error: SourceError) -> Self {
-        let sqlstate = error.as_server().map(|server| server.sqlstate.clone());
-        let stop = match sqlstate.as_deref() {
-            Some(INSUFFICIENT_PRIVILEGE) => Stop::new(Code::Permission, error.to_string())
-                .hint("grant connect on database … to the role of the connection URL"),
-            _ => error.to_stop().unwrap_or_else(|| Stop::new(Code::Internal, error.to_string())),
-        };
-        Self { stop, transient: error.is_transient(), sqlstate }
     }
 }
 

@@ -33,11 +33,12 @@ pub(super) async fn log_in(
         match attempt.unwrap_or_else(|_| Err(timed_out())) {
             Ok(session) => return Ok(session),
             Err(error) if error.is_transient() => attempts.push(error),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(ControlError::login(&error, params)),
         }
     }
     let only = if attempts.len() == 1 { attempts.pop() } else { None };
-    Err(only.unwrap_or(SourceError::NoneUsable { attempts }).into())
+    let error = only.unwrap_or(SourceError::NoneUsable { attempts });
+    Err(ControlError::login(&error, params))
 }
 
 async fn log_in_to(

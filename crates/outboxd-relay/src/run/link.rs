@@ -48,7 +48,10 @@ pub(crate) enum LinkFailure {
     /// Nothing a retry would cure.
     Stop(Stop),
     Session(SourceError),
-    Control(String),
+    Control {
+        error: String,
+        hint: Option<String>,
+    },
 }
 
 enum Hold {

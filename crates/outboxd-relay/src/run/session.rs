@@ -60,27 +60,23 @@ impl<S: Sink> Runner<S> {
         match failure {
             LinkFailure::Stop(stop) => self.relay.handle_stop(now, stop),
             LinkFailure::Session(error) => {
-                self.snapshot.postgres_reconnects += 1;
-                let error = error_chain(&error);
-                tracing::warn!(
-                    event = "session.lost",
-                    error_kind = "source",
-                    error,
-                    "session lost"
-                );
-                self.relay.handle_closed(now);
+                let hint = error.to_stop().and_then(|stop| stop.hint);
+                self.session_lost("source", &error_chain(&error), hint);
             }
-            LinkFailure::Control(error) => {
-                self.snapshot.postgres_reconnects += 1;
-                tracing::warn!(
-                    event = "session.lost",
-                    error_kind = "control",
-                    error,
-                    "session lost"
-                );
-                self.relay.handle_closed(now);
-            }
+            LinkFailure::Control { error, hint } => self.session_lost("control", &error, hint),
         }
+    }
+
+    fn session_lost(&mut self, error_kind: &str, error: &str, hint: Option<String>) {
+        self.snapshot.postgres_reconnects += 1;
+        tracing::warn!(
+            event = "session.lost",
+            error_kind,
+            error,
+            hint,
+            "no session to Postgres: trying again"
+        );
+        self.relay.handle_closed(self.stopwatch.now());
     }
 
     fn stream_ended(&mut self) {

@@ -12,7 +12,7 @@ use super::Runner;
 use super::link::LinkFailure;
 use crate::daemon;
 use crate::open::{Opener, Watch, Watched};
-use crate::sink::{ProgressRead, Sink, SinkError};
+use crate::sink::{ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
 
 pub(super) struct Tasks {
     set: JoinSet<Answer>,
@@ -111,7 +111,9 @@ impl<S: Sink> Runner<S> {
                     Err(stop) => self.relay.handle_stop(now, stop),
                 }
             }
-            Answer::Watched(_, Err(error)) => self.session_failed(LinkFailure::Control(error)),
+            Answer::Watched(_, Err(error)) => {
+                self.session_failed(LinkFailure::Control { error, hint: None });
+            }
             Answer::None => {}
         }
     }
@@ -124,6 +126,7 @@ impl<S: Sink> Runner<S> {
                 tracing::warn!(
                     event = "progress.unreadable",
                     error,
+                    hint = UNREACHABLE_HINT,
                     "progress topic: trying again"
                 );
                 let again = self.sink.read_progress();
@@ -148,7 +151,7 @@ fn unreadable(error: &SinkError) -> Stop {
     };
     Stop::new(code, "the progress topic cannot be used")
         .detail(error.to_string())
-        .hint("the relay needs to read, write and describe its progress topic")
+        .hint("let the relay's Kafka user read, write and describe its progress topic")
 }
 
 const READ_AGAIN: Duration = Duration::from_secs(1);

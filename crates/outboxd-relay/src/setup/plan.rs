@@ -170,6 +170,7 @@ fn alter_publication(wish: &Wish, publication: &Publication) -> Result<Option<St
             Code::Publication,
             format!("publication {:?} does not publish inserts", wish.publication),
         )
+        .detail("its `publish` option lacks `insert`: new events would be skipped silently")
         .hint(format!("alter publication {name} set (publish = 'insert')")));
     }
     let with = |wanted| publication.uncovered().filter(move |(_, found)| *found == wanted);

@@ -13,6 +13,8 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, warn};
 
+use super::UNREACHABLE_HINT;
+
 /// Shared by the clients of one sink; clones are one log.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClientLog {
@@ -43,9 +45,19 @@ impl ClientLog {
         let Some(held_back) = self.record(trouble) else { return };
         match code {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
-                warn!(event = "kafka.login_refused", reason, held_back, "kafka refused the login");
+                let hint = "check kafka.security.sasl: mechanism, user name, password";
+                warn!(
+                    event = "kafka.login_refused",
+                    reason, hint, held_back, "Kafka refused the login: trying again"
+                );
             }
-            _ => warn!(event = "kafka.unreachable", reason, held_back, "kafka is not reachable"),
+            _ => {
+                let hint = UNREACHABLE_HINT;
+                warn!(
+                    event = "kafka.unreachable",
+                    reason, hint, held_back, "Kafka cannot be reached: trying again"
+                );
+            }
         }
     }
 

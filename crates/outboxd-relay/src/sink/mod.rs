@@ -147,6 +147,11 @@ pub struct ProduceError {
     pub error: String,
 }
 
+/// What to look at while Kafka does not answer.
+pub(crate) const UNREACHABLE_HINT: &str = "check kafka.bootstrap_servers, that a broker runs there, \
+                                           that its advertised.listeners can be reached from here, \
+                                           and kafka.security (TLS or not, login)";
+
 /// The sink could not be reached or used.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {

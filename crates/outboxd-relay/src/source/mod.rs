@@ -21,6 +21,7 @@ pub mod startup;
 pub mod tls;
 pub mod tls_settings;
 
+mod attempt;
 mod quote;
 mod stop;
 #[cfg(test)]

@@ -13,10 +13,9 @@ impl SourceError {
     /// slot.
     pub fn to_stop(&self) -> Option<Stop> {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
-                unreachable(self)
-                    .hint("check host and port in the connection URL, and that Postgres runs"),
-            ),
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                Some(unreachable(self).hint(UNREACHABLE_HINT))
+            }
             Self::NotPrimary { .. } => Some(
                 Stop::new(Code::PostgresUnreachable, self.to_string())
                     .hint("name the primary in the connection URL; several hosts may be listed"),
@@ -53,36 +52,57 @@ fn none_usable(attempts: &[SourceError]) -> Stop {
 fn tls(error: &TlsError) -> Stop {
     let stop = Stop::new(Code::Login, chain(error));
     match error {
-        TlsError::Refused => stop
-            .detail("the TLS mode demands encryption")
-            .hint("set ssl = on in the server's postgresql.conf, or use sslmode=prefer"),
-        TlsError::NotTrusted { .. } => stop
-            .hint("give the CA that issued the server's certificate (sslrootcert or source.tls.ca); verify-full also wants the host name in the URL to be the one in the certificate"),
+        TlsError::Refused => stop.detail("the TLS mode demands encryption").hint(
+            "set ssl = on in the server's postgresql.conf and reload it; to go without \
+                 encryption on a network you trust, use sslmode=prefer",
+        ),
+        TlsError::NotTrusted { .. } => stop.hint(
+            "name the file of the CA that issued the server's certificate \
+                 (sslrootcert=… in the connection URL, or source.tls.ca); verify-full also wants \
+                 the host in the URL to be a name in the certificate",
+        ),
         TlsError::PlaintextAfterAnswer => {
             stop.hint("somebody between here and the server may be changing the traffic")
         }
         TlsError::BadAnswer(_) => {
             stop.hint("check that host and port are those of a Postgres server")
         }
-        TlsError::File { .. } => {
-            stop.hint("check that the file exists, can be read by this user, and is PEM")
+        TlsError::File { error: reasons, .. } => Stop::new(Code::Config, error.to_string())
+            .detail(in_words(reasons))
+            .hint("check that the file exists, can be read by this user, and is PEM"),
+        TlsError::Handshake(_) => {
+            stop.hint("check TLS versions, and the client certificate if the server wants one")
         }
-        TlsError::Handshake(_) => stop
-            .hint("check TLS versions, and the client certificate if the server wants one"),
         TlsError::Setup(_) => stop,
     }
+}
+
+/// OpenSSL's reasons without its source lines.
+fn in_words(reasons: &openssl::error::ErrorStack) -> String {
+    let words = reasons.errors().iter().filter_map(|error| error.reason());
+    words.filter(|reason| *reason != "system lib").collect::<Vec<_>>().join(", ")
 }
 
 fn auth(error: &AuthError) -> Stop {
     let stop = Stop::new(Code::Login, error.to_string());
     match error {
-        AuthError::PasswordMissing => stop.hint("put the password into the connection URL"),
-        AuthError::NotAllowed { method: "md5" } => stop.hint(
-            "let the server use scram-sha-256, or add require_auth=md5 to the connection URL",
+        AuthError::PasswordMissing => stop.hint(
+            "put it into the connection URL (postgres://user:password@…), or the whole URL into a \
+             file named by source.url_file",
         ),
-        AuthError::NotAllowed { method: "cleartext password" } => stop.hint(
-            "let the server use scram-sha-256, or add require_auth=password to the connection URL",
-        ),
+        AuthError::NotAllowed { method: "md5" } => stop
+            .detail("md5 is weak: the server keeps this role's password as an md5 hash")
+            .hint(
+                "set password_encryption = 'scram-sha-256' on the server and give the role its \
+                 password again; to allow md5 all the same, add require_auth=md5 to the \
+                 connection URL",
+            ),
+        AuthError::NotAllowed { method: "cleartext password" } => stop
+            .detail("whoever answers would get the password to read")
+            .hint(
+                "write scram-sha-256 instead of password into pg_hba.conf; to send it all the \
+                 same, add require_auth=password to the connection URL",
+            ),
         AuthError::NotAllowed { .. } => {
             stop.hint("add the method to require_auth in the connection URL")
         }
@@ -100,27 +120,35 @@ fn auth(error: &AuthError) -> Stop {
 
 fn server(error: &ServerError) -> Option<Stop> {
     let (code, hint) = match error.kind() {
-        ErrorKind::WrongPassword => (Code::Login, "check user and password in the connection URL"),
+        ErrorKind::WrongPassword => (
+            Code::Login,
+            "correct user or password in the connection URL; characters such as @ : / in a \
+             password are written %40 %3A %2F",
+        ),
         ErrorKind::LoginRefused => (
             Code::Login,
-            "check that the role exists and may log in, and that pg_hba.conf lets it connect to \
-             this database from this host",
+            "see that the role exists (create role <name> login replication password '…') and that \
+             pg_hba.conf lets it in from this host (hostssl <database> <name> <address> \
+             scram-sha-256), then select pg_reload_conf()",
         ),
         ErrorKind::DatabaseMissing => {
-            (Code::Login, "check the database name in the connection URL")
+            (Code::Login, "correct the database at the end of the connection URL, or create it")
         }
         ErrorKind::NoPermission => (
             Code::Permission,
-            "a replication connection needs a role with the REPLICATION attribute: \
-             alter role <name> replication (on managed services: grant its replication role)",
+            "a replication connection needs a role with the REPLICATION attribute: as a superuser \
+             alter role <name> replication (Amazon RDS: grant rds_replication to <name>), or give \
+             a role that has it in source.replication_url",
         ),
         ErrorKind::TooManyConnections => (
             Code::NoFreeSlot,
-            "raise max_wal_senders or max_connections, or end sessions that are no longer needed",
+            "end sessions that are no longer needed (pg_stat_replication, pg_stat_activity), or \
+             raise max_wal_senders or max_connections and restart the server",
         ),
         ErrorKind::LimitReached => (
             Code::NoFreeSlot,
-            "raise max_replication_slots, or drop a slot that is no longer needed",
+            "drop a slot that nobody needs (select pg_drop_replication_slot('name')), or raise \
+             max_replication_slots and restart the server",
         ),
         ErrorKind::NotReady | ErrorKind::ShuttingDown => {
             (Code::PostgresUnreachable, "wait until the server accepts connections")
@@ -132,11 +160,13 @@ fn server(error: &ServerError) -> Option<Stop> {
             return None;
         }
     };
-    let stop = Stop::new(code, error.to_string()).hint(error.hint.as_deref().unwrap_or(hint));
-    Some(match &error.detail {
-        Some(detail) => stop.detail(detail.clone()),
-        None => stop,
-    })
+    let sqlstate = format!("SQLSTATE {}", error.sqlstate);
+    let detail = match &error.detail {
+        Some(detail) => format!("{detail} ({sqlstate})"),
+        None => sqlstate,
+    };
+    let stop = Stop::new(code, format!("Postgres refused: {}", error.message)).detail(detail);
+    Some(stop.hint(error.hint.as_deref().unwrap_or(hint)))
 }
 
 /// An error with its causes, on one line.
@@ -153,6 +183,10 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+const UNREACHABLE_HINT: &str = "check host and port in the connection URL, that Postgres runs \
+                                there, and that listen_addresses and firewalls let this machine \
+                                in (pg_isready -h host -p port)";
 
 #[cfg(test)]
 #[path = "stop_tests.rs"]

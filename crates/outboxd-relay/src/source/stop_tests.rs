@@ -50,7 +50,7 @@ fn the_servers_own_hint_comes_first() {
     };
     let stop = SourceError::from(error).to_stop().unwrap();
     assert_eq!(stop.hint.as_deref(), Some("ask the administrator"));
-    assert_eq!(stop.detail.as_deref(), Some("because"));
+    assert_eq!(stop.detail.as_deref(), Some("because (SQLSTATE 28000)"));
 }
 
 #[test]

@@ -62,6 +62,18 @@ impl TlsSettings {
     }
 }
 
+impl TlsMode {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+}
+
 impl FromStr for TlsMode {
     type Err = TlsSettingsError;
 
