@@ -149,7 +149,10 @@ impl Opener {
         let creation = session.create_logical_slot(slot, failover);
         let consistent_point = reporting_open_transactions(&control, creation, |writers| {
             let writers = catalog::transactions::describe(writers);
-            tracing::info!(event = "slot.waiting", "slot creation waits for transactions: {writers}");
+            tracing::info!(
+                event = "slot.waiting",
+                "slot creation waits for transactions: {writers}"
+            );
         });
         Ok(consistent_point.await?)
     }

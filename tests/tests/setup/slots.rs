@@ -19,7 +19,7 @@ async fn status(session: &ControlSession, recorded: Option<Recorded>) -> StatusR
         name: SLOT.to_owned(),
         slot: SLOT.to_owned(),
         database: DATABASE.to_owned(),
-        
+
         recorded,
     };
     StatusReport::read(session, &question).await.unwrap()
