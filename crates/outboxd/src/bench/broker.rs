@@ -41,7 +41,9 @@ impl Broker {
         for result in results {
             result.map_err(|(name, error)| anyhow!("cannot create the topic {name}: {error}"))?;
         }
-        Ok(Topic { name, bootstrap: self.kafka.bootstrap() })
+        let topic = Topic { name, bootstrap: self.kafka.bootstrap() };
+        topic.become_ready().await?;
+        Ok(topic)
     }
 
     /// Makes room on the disk.

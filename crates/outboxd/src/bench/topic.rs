@@ -1,14 +1,16 @@
 //! A topic as its consumers see it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::broker::{PARTITIONS, client};
+use super::server::LOOK_INTERVAL;
 use super::verify::{Seen, Tally, Verdict};
 
 #[derive(Clone, Debug)]
@@ -18,6 +20,19 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
+    /// A new topic has no leaders for a moment.
+    pub(crate) async fn become_ready(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        let mut counter = self.counter()?;
+        while let Err(error) = counter.count().await {
+            if Instant::now() > deadline {
+                return Err(error.context(format!("{} does not get ready", self.name)));
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    }
+
     /// How many records there are now.
     pub(crate) async fn count(&self) -> anyhow::Result<u64> {
         let topic = self.clone();
@@ -131,4 +146,5 @@ fn seen<'a>(message: &'a BorrowedMessage<'_>) -> Seen<'a> {
 }
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const READY_LIMIT: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_secs(20);
