@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use outboxd_core::stop::Stop;
 use outboxd_relay::config::{Config, Flags, Inputs};
 
+#[cfg(feature = "demo")]
+use crate::cmd::bench::{BenchArgs, BenchRelayArgs};
 use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
 #[cfg(feature = "demo")]
@@ -40,6 +42,13 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
+    /// Measure drain, latency and what a kill repeats, on servers of its own
+    #[cfg(feature = "demo")]
+    Bench(BenchArgs),
+    /// A relay under measurement, started by `bench`
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    BenchRelay(BenchRelayArgs),
     /// Print the version
     Version(VersionArgs),
     /// Print completions for a shell

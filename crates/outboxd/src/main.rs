@@ -1,6 +1,8 @@
 //! The command line of outboxd. Data goes to stdout, everything else to stderr, and a failure ends
 //! in one report with a stable code and its exit status.
 
+#[cfg(feature = "demo")]
+mod bench;
 mod cli;
 mod cmd;
 #[cfg(feature = "demo")]

@@ -1,5 +1,7 @@
 //! One module per command: its arguments, and the function that runs it.
 
+#[cfg(feature = "demo")]
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
 #[cfg(feature = "demo")]
@@ -22,6 +24,10 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&globals, &args),
+        #[cfg(feature = "demo")]
+        Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "demo")]
+        Command::BenchRelay(args) => bench::run_relay(&globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
