@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::{NamedTempFile, TempPath};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -22,6 +25,7 @@ pub struct RelayCommand {
     args: Vec<String>,
     settings: Vec<(String, String)>,
     expected: BTreeSet<String>,
+    file: Option<Arc<TempPath>>,
 }
 
 /// A running relay. It dies with this value and with this process. Dropping it fails the test when
@@ -45,7 +49,7 @@ impl RelayCommand {
     /// `outboxd` with these arguments, and nothing of this process's own configuration.
     pub fn bare(args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { args, settings: Vec::new(), expected: BTreeSet::new() }
+        Self { args, settings: Vec::new(), expected: BTreeSet::new(), file: None }
             .set("log.format", "json")
             .set("log.level", "info")
     }
@@ -62,6 +66,14 @@ impl RelayCommand {
         let name = format!("OUTBOXD_{}", key.to_uppercase().replace('.', "__"));
         self.settings.push((name, value.to_owned()));
         self
+    }
+
+    /// A configuration file with this content; what `set` says wins over it.
+    pub fn file(mut self, toml: &str) -> Result<Self> {
+        let mut file = NamedTempFile::with_suffix(".toml")?;
+        file.write_all(toml.as_bytes())?;
+        self.file = Some(Arc::new(file.into_temp_path()));
+        Ok(self)
     }
 
     /// Announces an error by its event or code: it does not fail the test.
@@ -84,6 +96,9 @@ impl RelayCommand {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        if let Some(file) = &self.file {
+            command.arg("--config").arg(file.as_os_str());
+        }
         let mut child = command.spawn().context("start the relay")?;
         let id = child.id().context("a child that was not waited for has an id")?;
         let guard = Guard::over(id)?;

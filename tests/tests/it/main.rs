@@ -1,3 +1,12 @@
 //! The relay from outside: the real binary between real Postgres and real Kafka.
 
+mod idle;
+mod lifecycle;
+mod mapping;
+mod messages;
 mod order;
+mod outside;
+mod refusals;
+mod tables;
+mod values;
+mod versions;
