@@ -93,6 +93,7 @@ impl Relay {
 
     pub(super) fn hand_over_progress(&mut self) {
         if self.producer == Producer::Alive
+            && !matches!(self.session, Session::Finished)
             && let Some((key, value)) = self.ledger.take()
         {
             self.output(Output::AppendProgress { key, value });
