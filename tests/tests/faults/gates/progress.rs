@@ -1,0 +1,47 @@
+//! The progress topic is gone, or belongs to another system.
+
+use anyhow::{Result, ensure};
+use outboxd_sandbox::{PgOptions, PgVersion, Postgres};
+use outboxd_tests::database::Database;
+use outboxd_tests::relay::relay_on;
+
+use super::Settled;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_progress_topic_that_was_deleted() -> Result<()> {
+    let settled = Settled::new().await?;
+    let progress = progress_topic(&settled);
+    settled.scene.cluster.delete_topic(&progress).await?;
+    settled.expect_stop(10, "progress_lost").await?;
+    // The way out that the hint names.
+    settled.insert().await?;
+    let mut relay = settled.scene.relay().arg("--adopt-slot").start().await?;
+    settled.topic.read_at_least(2).await?;
+    ensure!(relay.terminate().await?.success(), "an orderly end");
+    settled.scene.relay().start().await?.terminate().await.map(drop)
+}
+
+/// A copy of production with the same names must not disturb production.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_system_with_the_same_names() -> Result<()> {
+    let settled = Settled::new().await?;
+    let cluster = &settled.scene.cluster;
+    let progress = cluster.topic(&progress_topic(&settled), 1);
+    let before = progress.read_all().await?;
+    ensure!(!before.is_empty(), "no progress was recorded");
+
+    let twin = Postgres::start(PgOptions::of(PgVersion::V17)).await?;
+    let database = Database::create(&twin, settled.scene.database.name()).await?;
+    database.create_outbox().await?;
+    let create = "select pg_create_logical_replication_slot";
+    database.execute(&format!("{create}('{}', 'pgoutput')", database.slot())).await?;
+    let relay = relay_on(&database, cluster.bootstrap());
+    relay.spawn()?.wait_stop(10, "other_system").await?;
+
+    ensure!(progress.read_all().await? == before, "the twin wrote to the progress topic");
+    settled.scene.relay().start().await?.terminate().await.map(drop)
+}
+
+fn progress_topic(settled: &Settled) -> String {
+    format!("outboxd.progress.{}", settled.slot())
+}

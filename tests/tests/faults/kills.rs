@@ -1,0 +1,56 @@
+//! G5: what a SIGKILL in mid-drain may repeat is bounded, and the next start says by how much.
+
+use anyhow::{Context, Result, ensure};
+use outboxd_tests::random::Random;
+use outboxd_tests::relay::{RelayCommand, RelayProcess};
+use outboxd_tests::scene::Scene;
+
+use crate::bulk;
+use crate::stage::grown;
+use crate::tally::Tally;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_lose_nothing_and_repeat_no_more_than_the_next_start_says() -> Result<()> {
+    let scene = Scene::new().await?;
+    let topic = scene.topic(4).await?;
+    let command = scene.relay().set("delivery.max_unrecorded_events", &BOUND.to_string());
+    command.start().await?.terminate().await?;
+    bulk::write(scene.database.client(), scene.kind(), 1, ROWS, 100).await?;
+
+    let seed = u64::from(std::process::id());
+    println!("seed: {seed}");
+    let mut random = Random::new(seed);
+    let mut allowed = 0;
+    let mut relay = command.spawn()?;
+    for _ in 0..KILLS {
+        grown(&topic, random.below(ROWS / KILLS / 2).cast_signed()).await?;
+        relay.kill().await?;
+        relay = command.spawn()?;
+        allowed += repeats_max(&relay).await?;
+    }
+    relay.terminate().await?;
+    drain(&command).await?;
+    let tally = Tally::of(&scene.cluster, &topic, ROWS).await?;
+    tally.expect_complete()?;
+    println!("{KILLS} kills repeated {} events, {allowed} allowed", tally.repeats());
+    ensure!(allowed == KILLS * BOUND, "{allowed} allowed, after {KILLS} kills");
+    ensure!(tally.repeats() <= allowed, "{} repeats, {allowed} allowed", tally.repeats());
+    Ok(())
+}
+
+/// What the relay says at its start that its predecessor may have left unrecorded.
+pub(crate) async fn repeats_max(relay: &RelayProcess) -> Result<u64> {
+    let claimed = relay.wait_event("progress.claimed").await?;
+    claimed.number("repeats_max").context("no repeats_max")
+}
+
+/// Publishes everything that is committed.
+pub(crate) async fn drain(command: &RelayCommand) -> Result<()> {
+    let status = command.clone().arg("--once").spawn()?.wait().await?;
+    ensure!(status.success(), "the last relay ended with {status}");
+    Ok(())
+}
+
+const ROWS: u64 = 200_000;
+const KILLS: u64 = 6;
+const BOUND: u64 = 5_000;

@@ -1,0 +1,17 @@
+//! Faults on real servers: whatever is killed, frozen, cut or tampered with, the promises hold, or
+//! the relay stops with the name of what is wrong.
+//!
+//! A test that hurts a server starts one of its own; the others share.
+
+mod brokers;
+mod bulk;
+mod gates;
+mod kills;
+mod million;
+mod oracle;
+mod outages;
+mod position;
+mod postgres;
+mod server_log;
+mod stage;
+mod tally;

@@ -1,0 +1,116 @@
+//! G10: Kafka is away, and Postgres does not suffer for it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use outboxd_sandbox::{Brokers, StopMode};
+use outboxd_tests::patience::eventually;
+use outboxd_tests::workload::Workload;
+use tokio::time::sleep;
+
+use crate::oracle::Oracle;
+use crate::server_log::expect_no_timeout;
+use crate::stage::{Stage, grown};
+
+/// With default settings: the stream is released, the session and its lock stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_frozen_for_a_minute() -> Result<()> {
+    let mut stage = Stage::new(Brokers::One).await?;
+    let relay = stage.relay().start().await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    grown(&stage.topic, 500).await?;
+    let walsender = walsender(&stage).await?;
+
+    stage.kafka.freeze_broker(1).await?;
+    let outage = sleep(Duration::from_secs(60));
+    relay.wait_event("slot.released").await?;
+    outage.await;
+    ensure!(self::walsender(&stage).await? == walsender, "the session was given up");
+    stage.kafka.thaw_broker(1).await?;
+
+    relay.wait_event_after(relay.mark(), "slot.streaming").await?;
+    grown(&stage.topic, 500).await?;
+    writers.stop().await?;
+    ensure!(self::walsender(&stage).await? == walsender, "the session was given up");
+    expect_no_timeout(&stage.postgres).await?;
+    stage.conclude(relay).await?.expect_perfect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_stops_fast_while_kafka_is_frozen() -> Result<()> {
+    let mut stage = Stage::new(Brokers::One).await?;
+    let release_after = Duration::from_secs(5);
+    let relay = stage.relay().set("source.release_after", "5s").start().await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    for _ in 0..2 {
+        grown(&stage.topic, 500).await?;
+        let mark = relay.mark();
+        stage.kafka.freeze_broker(1).await?;
+        wait_unconfirmed(&stage).await?;
+        let took = stage.postgres.stop_within(StopMode::Fast, release_after + GRACE).await?;
+        println!("pg_ctl stop -m fast took {took:?} while Kafka was away");
+        stage.postgres.start_again().await?;
+        stage.kafka.thaw_broker(1).await?;
+        relay.wait_event_after(mark, "slot.streaming").await?;
+        stage.reopen().await?;
+    }
+    grown(&stage.topic, 500).await?;
+    writers.stop().await?;
+    expect_no_timeout(&stage.postgres).await?;
+    stage.conclude(relay).await?.expect_perfect()
+}
+
+/// Nothing is confirmed that Kafka does not have, and the end does not wait for Kafka for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_while_kafka_is_away_ends_at_the_deadline() -> Result<()> {
+    let mut stage = Stage::new(Brokers::One).await?;
+    let oracle = Oracle::new(&stage.database).await?;
+    let drain_timeout = Duration::from_secs(3);
+    let command = stage.relay().set("delivery.drain_timeout", "3s");
+    let mut relay = command.start().await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    grown(&stage.topic, 500).await?;
+    stage.kafka.kill_broker(1).await?;
+    wait_unconfirmed(&stage).await?;
+    writers.stop().await?;
+
+    let asked = Instant::now();
+    let status = relay.terminate().await?;
+    let took = asked.elapsed();
+    ensure!(status.success(), "ended with {status}");
+    ensure!(took < drain_timeout + GRACE, "the end took {took:?}");
+
+    stage.kafka.start_broker_again(1).await?;
+    let confirmed = stage.database.confirmed().await?.context("no slot")?;
+    let records = stage.topic.read_all().await?;
+    oracle.read().await?.expect_published(confirmed, &records)?;
+    let relay = command.start().await?;
+    stage.conclude(relay).await?.expect_repeats_up_to(REPEATS_MAX)
+}
+
+fn endless(kind: &str) -> Workload {
+    Workload { transactions: None, payload_max: 500, ..Workload::new(kind) }
+}
+
+/// Waits until something was committed that Kafka cannot have acknowledged.
+async fn wait_unconfirmed(stage: &Stage) -> Result<()> {
+    let before = stage.database.wal_position().await?;
+    eventually("writes while Kafka is away", || async {
+        let now = stage.database.wal_position().await?;
+        Ok((now.bytes_since(before) > WRITTEN_BYTES).then_some(()))
+    })
+    .await
+}
+
+async fn walsender(stage: &Stage) -> Result<i32> {
+    let rows = stage.database.query(WALSENDERS).await?;
+    ensure!(rows.len() == 1, "{} walsenders", rows.len());
+    rows.first().map(|row| row.get(0)).context("no walsender")
+}
+
+const WALSENDERS: &str = "select pid from pg_stat_activity where backend_type = 'walsender'";
+/// The default of `delivery.max_unrecorded_events`.
+const REPEATS_MAX: u64 = 50_000;
+const WRITTEN_BYTES: u64 = 50_000;
+/// What may pass beyond a promised time.
+const GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,81 @@
+//! What these tests do again and again: servers of one test's own, and the end of a test.
+
+use anyhow::{Result, ensure};
+use outboxd_sandbox::{Brokers, Kafka, KafkaOptions, PgOptions, PgVersion, Postgres};
+use outboxd_tests::checker::{Verdict, check};
+use outboxd_tests::database::Database;
+use outboxd_tests::patience::eventually;
+use outboxd_tests::relay::{RelayCommand, RelayProcess, relay_on};
+use outboxd_tests::scene::unique;
+use outboxd_tests::topic::{Cluster, Topic};
+use outboxd_tests::truth;
+
+/// A database with an outbox and a topic for its events, on servers that may be hurt.
+pub(crate) struct Stage {
+    pub(crate) postgres: Postgres,
+    pub(crate) kafka: Kafka,
+    pub(crate) database: Database,
+    pub(crate) topic: Topic,
+    kind: String,
+}
+
+impl Stage {
+    pub(crate) async fn new(brokers: Brokers) -> Result<Self> {
+        let options = KafkaOptions { brokers, ..KafkaOptions::default() };
+        let postgres = Postgres::start(PgOptions::of(PgVersion::V17));
+        let (postgres, kafka) = tokio::try_join!(postgres, Kafka::start(options))?;
+        let kind = unique("f");
+        let database = Database::create(&postgres, &kind).await?;
+        database.create_outbox().await?;
+        let cluster = Cluster::new(&kafka.bootstrap());
+        let topic = cluster.create_topic(&format!("outbox.event.{kind}"), 4, &[]).await?;
+        Ok(Self { postgres, kafka, database, topic, kind })
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    pub(crate) fn cluster(&self) -> Cluster {
+        Cluster::new(&self.kafka.bootstrap())
+    }
+
+    pub(crate) fn relay(&self) -> RelayCommand {
+        relay_on(&self.database, &self.kafka.bootstrap())
+    }
+
+    /// Connects again: the server was away.
+    pub(crate) async fn reopen(&mut self) -> Result<()> {
+        self.database = Database::open(&self.postgres, &self.kind).await?;
+        Ok(())
+    }
+
+    /// Lets the relay publish what is left and end; what came of it all.
+    pub(crate) async fn conclude(&self, relay: RelayProcess) -> Result<Verdict> {
+        conclude(&self.database, &self.topic, &self.kind, relay).await
+    }
+}
+
+/// Lets the relay publish what is left and end; what came of it all.
+pub(crate) async fn conclude(
+    database: &Database,
+    topic: &Topic,
+    kind: &str,
+    mut relay: RelayProcess,
+) -> Result<Verdict> {
+    let rows = truth::read(database, kind).await?;
+    ensure!(!rows.is_empty(), "nothing was written");
+    topic.read_at_least(rows.len()).await?;
+    let status = relay.terminate().await?;
+    ensure!(status.success(), "the relay ended with {status}");
+    Ok(check(&rows, &topic.read_all().await?, topic.partitions()))
+}
+
+/// Waits until the topic has grown by so many records.
+pub(crate) async fn grown(topic: &Topic, by: i64) -> Result<()> {
+    let start = topic.len().await?;
+    eventually(&format!("{by} records more in {}", topic.name()), || async move {
+        Ok((topic.len().await? >= start + by).then_some(()))
+    })
+    .await
+}
