@@ -161,7 +161,7 @@ impl ProgressReader {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) if self.is_past(reader, high) => break,
-                Some(Err(error)) if is_final(&error) => return Err(self.explain(&reader, &error)),
+                Some(Err(error)) if is_final(&error) => return Err(self.explain(reader, &error)),
                 // Brokers come and go; the log has it. Trouble with the group is of no concern:
                 // it is only named because librdkafka wants a name.
                 Some(Err(_)) | None => {
