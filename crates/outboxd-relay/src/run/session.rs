@@ -61,13 +61,15 @@ impl<S: Sink> Runner<S> {
             LinkFailure::Stop(stop) => self.relay.handle_stop(now, stop),
             LinkFailure::Session(error) => {
                 let hint = error.to_stop().and_then(|stop| stop.hint);
-                self.session_lost("source", &error_chain(&error), hint);
+                self.session_lost("source", &error_chain(&error), hint.as_deref());
             }
-            LinkFailure::Control { error, hint } => self.session_lost("control", &error, hint),
+            LinkFailure::Control { error, hint } => {
+                self.session_lost("control", &error, hint.as_deref());
+            }
         }
     }
 
-    fn session_lost(&mut self, error_kind: &str, error: &str, hint: Option<String>) {
+    fn session_lost(&mut self, error_kind: &str, error: &str, hint: Option<&str>) {
         self.snapshot.postgres_reconnects += 1;
         tracing::warn!(
             event = "session.lost",

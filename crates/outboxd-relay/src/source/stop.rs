@@ -79,7 +79,7 @@ fn tls(error: &TlsError) -> Stop {
 
 /// OpenSSL's reasons without its source lines.
 fn in_words(reasons: &openssl::error::ErrorStack) -> String {
-    let words = reasons.errors().iter().filter_map(|error| error.reason());
+    let words = reasons.errors().iter().filter_map(openssl::error::Error::reason);
     words.filter(|reason| *reason != "system lib").collect::<Vec<_>>().join(", ")
 }
 
