@@ -123,7 +123,7 @@ fn quoted_after(start: &str) -> BTreeSet<String> {
             let source = fs::read_to_string(&path).expect("a source file");
             let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             let pieces = source.split(start).skip(1).filter_map(|rest| rest.split('"').next());
-            words.extend(pieces.map(str::to_owned));
+            words.extend(pieces.filter(|word| !word.is_empty()).map(str::to_owned));
         }
     }
     words
