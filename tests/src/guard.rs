@@ -41,3 +41,32 @@ impl Drop for Guard {
 }
 
 const SCRIPT: &str = r#"trap '' HUP INT TERM; read -r _ || kill -9 "$1""#;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    /// Ends by itself, with success, once its standard input is closed.
+    fn reader() -> Child {
+        Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_closed_pipe_kills() {
+        let mut guarded = reader();
+        drop(Guard::over(guarded.id()).unwrap());
+        // Waiting for it closes its input, which must come too late.
+        assert_eq!(guarded.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn a_released_process_is_left_alone() {
+        let mut left_alone = reader();
+        let mut guard = Guard::over(left_alone.id()).unwrap();
+        guard.release();
+        drop(guard);
+        assert!(left_alone.wait().unwrap().success());
+    }
+}

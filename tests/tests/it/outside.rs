@@ -51,7 +51,7 @@ async fn consume(scene: &Scene, count: usize) -> Result<String> {
     command.args(["--topic", &scene.topic_name(), "--max-messages", &count.to_string()]);
     command.args(["--timeout-ms", "60000"]);
     for shown in ["print.partition", "print.headers", "print.key"] {
-        command.args(["--formatter-property", &format!("{shown}=true")]);
+        command.args(["--property", &format!("{shown}=true")]);
     }
     let output = tokio::process::Command::from(command)
         .stdin(Stdio::null())
