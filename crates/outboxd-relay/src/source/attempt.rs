@@ -51,7 +51,7 @@ mod tests {
     fn says_what_was_tried_and_no_secret() {
         let params = ConnectParams::parse("postgres://relay:hunter2@a,b:5433/shop").unwrap();
         let stop = SourceError::from(AuthError::PasswordMissing).to_login_stop(&params).unwrap();
-        let expected = "tried a:5433, b:5433 as user \"relay\", database \"shop\", sslmode=prefer";
+        let expected = "tried a:5432, b:5433 as user \"relay\", database \"shop\", sslmode=prefer";
         assert_eq!(stop.detail.as_deref(), Some(expected));
     }
 
