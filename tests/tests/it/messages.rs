@@ -19,7 +19,12 @@ async fn messages_around_rows_are_passed_over() -> Result<()> {
     let rows = truth::read(&scene.database, scene.kind()).await?;
     topic.read_at_least(100).await?;
     ensure!(relay.terminate().await?.success());
-    checker::check(&rows, &topic.read_all().await?, 4).expect_perfect()
+    let records = topic.read_all().await?;
+    checker::check(&rows, &records, 4).expect_perfect()?;
+    // 50 rows and the 25 messages that belong to the transaction, counted from 0.
+    let last = records.iter().filter_map(|record| record.header("sequence")?.get(22..)).max();
+    ensure!(last == Some("0000004A"), "{last:?}");
+    Ok(())
 }
 
 #[tokio::test]
