@@ -23,6 +23,7 @@ mod tests;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::fmt;
 
 use crate::lsn::Lsn;
 use crate::pgoutput::{Begin, Commit, Xid};
@@ -49,7 +50,7 @@ pub struct Window {
     repeat: u64,
     /// The last transaction that this session skipped because it lies before the position: it has to
     /// be the last commit. Compared once, at the first transaction past the position.
-    skipped: Option<(Lsn, Xid)>,
+    skipped: Option<LastCommit>,
     compared: bool,
 }
 
@@ -81,13 +82,32 @@ pub struct Partial {
     pub changes: u32,
 }
 
-/// The last transaction before a position.
+/// A transaction, such as the last before a position. A server that was restored from an older copy
+/// and fed by the same application may give the same place to the same number again: only the time
+/// tells the two apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct LastCommit {
     pub commit_lsn: Lsn,
     pub xid: u32,
     /// Microseconds since 2000-01-01.
     pub time_us: i64,
+}
+
+impl From<Begin> for LastCommit {
+    fn from(begin: Begin) -> Self {
+        Self {
+            commit_lsn: begin.final_lsn,
+            xid: begin.xid.0,
+            time_us: begin.commit_time.as_micros(),
+        }
+    }
+}
+
+impl fmt::Display for LastCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { commit_lsn, xid, time_us } = self;
+        write!(f, "{xid} at {commit_lsn}, committed {time_us} us after 2000-01-01")
+    }
 }
 
 /// What to do with the change that was read.
@@ -114,12 +134,10 @@ pub enum Divergence {
         "transaction {found} at {at} ends at {end}, past the position {position} that should lie behind it"
     )]
     Straddles { at: Lsn, found: Xid, end: Lsn, position: Lsn },
-    #[error("transaction at {at} was {expected} and is now {found}")]
-    OtherTransaction { at: Lsn, expected: Xid, found: Xid },
-    #[error(
-        "the last transaction before {position} is {found} at {at}; it was {expected} at {recorded}"
-    )]
-    OtherLastCommit { position: Lsn, at: Lsn, found: Xid, recorded: Lsn, expected: Xid },
+    #[error("transaction {expected} is now {found}")]
+    OtherTransaction { expected: LastCommit, found: LastCommit },
+    #[error("the last transaction before {position} is {found}; it was {recorded}")]
+    OtherLastCommit { position: Lsn, found: LastCommit, recorded: LastCommit },
     #[error("transaction at {missing} was not sent again; the server went on with {found}")]
     NotRepeated { missing: Lsn, found: Lsn },
 }
@@ -168,8 +186,7 @@ enum State {
 struct Transaction {
     commit_lsn: Lsn,
     /// `None` when it is known from a progress record only.
-    xid: Option<Xid>,
-    commit_time: Option<PgTimestamp>,
+    begun: Option<LastCommit>,
     /// How many leading changes have been dealt with: handed out, or nothing to hand out.
     changes: u32,
     end_token: u64,
@@ -199,8 +216,7 @@ impl Window {
         if let Some(partial) = durable.partial {
             transactions.push_back(Transaction {
                 commit_lsn: partial.commit_lsn,
-                xid: None,
-                commit_time: None,
+                begun: None,
                 changes: partial.changes,
                 end_token: 0,
                 has_events: true,
@@ -304,7 +320,8 @@ impl Window {
     /// When the oldest transaction that is not durable was committed; unknown while it is known
     /// from a progress record only.
     pub fn oldest_commit_time(&self) -> Option<PgTimestamp> {
-        self.transactions.front()?.commit_time
+        let begun = self.transactions.front()?.begun?;
+        Some(PgTimestamp::from_micros(begun.time_us))
     }
 
     pub fn begin(&mut self, begin: Begin) -> Result<(), WindowError> {
@@ -467,21 +484,18 @@ impl Window {
     }
 
     fn recognise(&mut self, index: usize, begin: Begin) -> Result<(), Divergence> {
-        let (at, found) = (begin.final_lsn, begin.xid);
-        let transaction = &mut self.transactions[index];
-        transaction.commit_time = Some(begin.commit_time);
-        let expected = *transaction.xid.get_or_insert(found);
+        let found = LastCommit::from(begin);
+        let expected = *self.transactions[index].begun.get_or_insert(found);
         if expected == found {
             return Ok(());
         }
-        Err(Divergence::OtherTransaction { at, expected, found })
+        Err(Divergence::OtherTransaction { expected, found })
     }
 
     fn open(&mut self, begin: Begin) {
         self.transactions.push_back(Transaction {
             commit_lsn: begin.final_lsn,
-            xid: Some(begin.xid),
-            commit_time: Some(begin.commit_time),
+            begun: Some(begin.into()),
             changes: 0,
             end_token: self.handed_out(),
             has_events: false,
@@ -542,7 +556,7 @@ impl Window {
         if at < self.end_lsn && end > self.end_lsn {
             return Err(Divergence::Straddles { at, found, end, position: self.end_lsn });
         }
-        self.skipped = Some((at, found));
+        self.skipped = Some(begin.into());
         Ok(())
     }
 
@@ -550,23 +564,17 @@ impl Window {
         if std::mem::replace(&mut self.compared, true) {
             return Ok(());
         }
-        let (Some((at, found)), Some(last)) = (self.skipped, self.last_commit) else {
+        let (Some(found), Some(recorded)) = (self.skipped, self.last_commit) else {
             return Ok(());
         };
-        let (expected, recorded) = (Xid(last.xid), last.commit_lsn);
-        if (at, found) == (recorded, expected) {
+        if found == recorded {
             return Ok(());
         }
-        let position = self.end_lsn;
-        Err(Divergence::OtherLastCommit { position, at, found, recorded, expected })
+        Err(Divergence::OtherLastCommit { position: self.end_lsn, found, recorded })
     }
 
     fn close(&mut self, begin: Begin, number: u64, end_lsn: Lsn) {
-        let last = LastCommit {
-            commit_lsn: begin.final_lsn,
-            xid: begin.xid.0,
-            time_us: begin.commit_time.as_micros(),
-        };
+        let last = LastCommit::from(begin);
         let index = (number - self.left) as usize;
         let transaction = &mut self.transactions[index];
         if transaction.end.is_some() {

@@ -111,6 +111,6 @@ async fn walsender(stage: &Stage) -> Result<i32> {
 const WALSENDERS: &str = "select pid from pg_stat_activity where backend_type = 'walsender'";
 /// The default of `delivery.max_unrecorded_events`.
 const REPEATS_MAX: u64 = 50_000;
-const WRITTEN_BYTES: u64 = 50_000;
+const WRITTEN_BYTES: u64 = 5_000;
 /// What may pass beyond a promised time.
 const GRACE: Duration = Duration::from_secs(5);

@@ -34,11 +34,33 @@ fn the_last_transaction_before_the_position_is_the_recorded_one() {
         let mut window = Window::new(LIMITS, recorded());
         transaction(&mut window, at, 100, xid, 0);
         let error = window.begin(begin(100, 9)).expect_err("the former was another one");
-        let (position, recorded) = (Lsn::new(100), Lsn::new(90));
-        let (at, found, expected) = (Lsn::new(at), Xid(xid), Xid(7));
-        let expected = Divergence::OtherLastCommit { position, at, found, recorded, expected };
+        let (found, recorded) = (begin(at, xid).into(), begin(90, 7).into());
+        let position = Lsn::new(100);
+        let expected = Divergence::OtherLastCommit { position, found, recorded };
         assert_eq!(divergence(error), expected);
     }
+}
+
+/// Restored from an older copy, with the same application writing the same transactions: place and
+/// number come again, the time does not.
+#[test]
+fn a_transaction_of_another_time_is_another_history() {
+    let later = |begin: Begin| Begin { commit_time: PgTimestamp::from_micros(1), ..begin };
+    let mut window = Window::new(LIMITS, recorded());
+    window.begin(later(begin(90, 7))).expect("before the position");
+    window.commit(commit(90, 100)).expect("it ends at the position");
+    let error = window.begin(begin(100, 8)).expect_err("the former was another one");
+    let (found, recorded_last) = (later(begin(90, 7)).into(), begin(90, 7).into());
+    let position = Lsn::new(100);
+    let expected = Divergence::OtherLastCommit { position, found, recorded: recorded_last };
+    assert_eq!(divergence(error), expected);
+
+    let mut window = Window::new(LIMITS, recorded());
+    transaction(&mut window, 100, 110, 8, 1);
+    window.restart();
+    let error = window.begin(later(begin(100, 8))).expect_err("it was committed earlier");
+    let (expected, found) = (begin(100, 8).into(), later(begin(100, 8)).into());
+    assert_eq!(divergence(error), Divergence::OtherTransaction { expected, found });
 }
 
 #[test]
@@ -64,9 +86,9 @@ fn every_session_compares_the_last_transaction() {
     window.restart();
     transaction(&mut window, 95, 105, 21, 0);
     let error = window.begin(begin(120, 22)).expect_err("8 at 100 is not there any more");
-    let (position, at, found) = (Lsn::new(110), Lsn::new(95), Xid(21));
-    let (recorded, expected) = (Lsn::new(100), Xid(8));
-    let expected = Divergence::OtherLastCommit { position, at, found, recorded, expected };
+    let (position, found) = (Lsn::new(110), begin(95, 21).into());
+    let recorded = begin(100, 8).into();
+    let expected = Divergence::OtherLastCommit { position, found, recorded };
     assert_eq!(divergence(error), expected);
 }
 
@@ -76,8 +98,8 @@ fn another_transaction_at_the_same_place_is_another_history() {
     transaction(&mut window, 100, 110, 8, 1);
     window.restart();
     let error = window.begin(begin(100, 9)).expect_err("it was 8");
-    let (at, expected, found) = (Lsn::new(100), Xid(8), Xid(9));
-    assert_eq!(divergence(error), Divergence::OtherTransaction { at, expected, found });
+    let (expected, found) = (begin(100, 8).into(), begin(100, 9).into());
+    assert_eq!(divergence(error), Divergence::OtherTransaction { expected, found });
 }
 
 #[test]
@@ -125,8 +147,8 @@ fn a_half_recorded_transaction_comes_again_first() {
     }
     window.restart();
     let error = window.begin(begin(110, 9)).expect_err("now its xid is known");
-    let (at, expected, found) = (Lsn::new(110), Xid(8), Xid(9));
-    assert_eq!(divergence(error), Divergence::OtherTransaction { at, expected, found });
+    let (expected, found) = (begin(110, 8).into(), begin(110, 9).into());
+    assert_eq!(divergence(error), Divergence::OtherTransaction { expected, found });
 }
 
 #[test]

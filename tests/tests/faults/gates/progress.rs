@@ -30,7 +30,10 @@ async fn another_system_with_the_same_names() -> Result<()> {
     let before = progress.read_all().await?;
     ensure!(!before.is_empty(), "no progress was recorded");
 
-    let twin = Postgres::start(PgOptions::of(PgVersion::V17)).await?;
+    // A server with arguments of its own is no copy of the sandbox's template.
+    let initdb_args = vec!["--no-instructions".to_owned()];
+    let options = PgOptions { initdb_args, ..PgOptions::of(PgVersion::V17) };
+    let twin = Postgres::start(options).await?;
     let database = Database::create(&twin, settled.scene.database.name()).await?;
     database.create_outbox().await?;
     let create = "select pg_create_logical_replication_slot";
