@@ -4,8 +4,8 @@
 //! Both drain a copy of the same slot, one after the other in each round, so that a change of the
 //! machine's mood meets both.
 
-use std::io::{self, Read};
-use std::process::{ChildStdout, Command, Stdio};
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -16,7 +16,8 @@ use tokio::time::sleep;
 use super::child::{Child, Ended};
 use super::data::{Backlog, Profile};
 use super::discard::Discarded;
-use super::figures::{self, NONE};
+use super::figures::{self, MEBIBYTE, NONE};
+use super::pipe::swallow;
 use super::proc;
 use super::relay::Route;
 use super::server::{LOOK_INTERVAL, PUBLICATION, Transport, Walsender};
@@ -159,29 +160,6 @@ async fn follow(
     }
 }
 
-/// What came out of a pipe.
-struct Swallowed {
-    bytes: u64,
-    /// From the first bytes to the last.
-    span: Duration,
-}
-
-fn swallow(mut pipe: ChildStdout) -> io::Result<Swallowed> {
-    let mut buffer = vec![0; PIPE_BYTES];
-    let (mut bytes, mut span) = (0, None);
-    loop {
-        let read = pipe.read(&mut buffer)?;
-        if read == 0 {
-            let span =
-                span.map_or(Duration::ZERO, |(first, last): (Instant, Instant)| last - first);
-            return Ok(Swallowed { bytes, span });
-        }
-        bytes += read as u64;
-        let now = Instant::now();
-        span = Some((span.map_or(now, |(first, _)| first), now));
-    }
-}
-
 pub(crate) fn table(drains: &[Drain]) -> Table {
     let mut table = Table::new("Drain into nothing (min / median / max)", HEAD);
     for drain in drains {
@@ -236,7 +214,4 @@ const HEAD: &[&str] = &[
     "peak RSS MiB",
 ];
 
-pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
 const PAYLOAD_BYTES_MIN: u64 = 250;
-/// As much as a pipe holds.
-const PIPE_BYTES: usize = 64 * 1024;

@@ -85,6 +85,7 @@ fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     values
 }
 
+pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
 /// Of a cell without a value.
 pub(crate) const NONE: &str = "–";
 /// Brokers stamp records in milliseconds, so few of them may seem to come at once.

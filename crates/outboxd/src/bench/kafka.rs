@@ -11,8 +11,7 @@ use tokio::time::sleep;
 
 use super::broker::Broker;
 use super::data::{Backlog, Profile};
-use super::drain::MEBIBYTE;
-use super::figures;
+use super::figures::{self, MEBIBYTE};
 use super::proc;
 use super::relay::{Relay, Route};
 use super::server::{Transport, Walsender};

@@ -20,6 +20,7 @@ mod latency;
 mod load;
 mod machine;
 mod pass;
+mod pipe;
 mod proc;
 mod relay;
 mod results;
