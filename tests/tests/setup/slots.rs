@@ -12,14 +12,11 @@ use tokio::sync::mpsc;
 
 use crate::{DATABASE, SLOT, VERSIONS, create_slot, server, server_with, session};
 
-const LOCK_KEY: i64 = -0x1234_5678_9abc_def0;
-
 async fn status(session: &ControlSession, recorded: Option<Recorded>) -> StatusReport {
     let question = Question {
         name: SLOT.to_owned(),
         slot: SLOT.to_owned(),
         database: DATABASE.to_owned(),
-
         recorded,
     };
     StatusReport::read(session, &question).await.unwrap()
@@ -112,7 +109,8 @@ async fn a_relay_is_active_while_it_holds_its_lock() {
         assert_eq!((report.active, report.exit_code(None)), (false, 3));
         assert!(report.confirmed.is_some() && report.lag_bytes.is_some());
 
-        relay.execute(&format!("select pg_advisory_lock({LOCK_KEY})")).await.unwrap();
+        let key = format!("hashtextextended('outboxd:{SLOT}', 0)");
+        relay.execute(&format!("select pg_advisory_lock({key})")).await.unwrap();
         let position = server::wal_end(&session).await.unwrap();
         let recorded = Recorded { position, last_commit: None, written_at_ms: 0 };
         let report = status(&session, Some(recorded)).await;
