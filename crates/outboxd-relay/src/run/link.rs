@@ -235,8 +235,8 @@ impl Link {
         match result {
             Ok(Done::Started) => {
                 self.backoff = self.opener.backoff();
-                let session = Box::new(session);
-                self.hold = Hold::Streaming { session, pace: Pace::default() };
+                let pace = if session.is_local() { Pace::unresting() } else { Pace::default() };
+                self.hold = Hold::Streaming { session: Box::new(session), pace };
                 LinkEvent::Started
             }
             Ok(done) => {

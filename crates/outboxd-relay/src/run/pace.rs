@@ -15,9 +15,16 @@ pub(super) struct Pace {
     reads: u32,
     since: Option<Instant>,
     rest_until: Option<Instant>,
+    unresting: bool,
 }
 
 impl Pace {
+    /// For a Unix socket, whose buffer holds a few hundred changes only: the server would stand
+    /// still for most of each rest.
+    pub(super) fn unresting() -> Self {
+        Self { unresting: true, ..Self::default() }
+    }
+
     /// When the next read may be; `None`: now.
     pub(super) fn rest_until(&self) -> Option<Instant> {
         self.rest_until
@@ -31,6 +38,9 @@ impl Pace {
 
     /// A read brought so many bytes.
     pub(super) fn read(&mut self, bytes: usize, now: Instant) {
+        if self.unresting {
+            return;
+        }
         let since = *self.since.get_or_insert(now);
         if self.reads >= READS_BUSY {
             // Coming from a rest: gathering has paid, or it has not.
@@ -76,6 +86,15 @@ mod tests {
         for read in 0..10_000 {
             pace.read(400, at(start, read * 500));
             assert_eq!(pace.rest_until(), None, "read {read}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_read_at_once_even_in_a_flood() {
+        let (mut pace, start) = (Pace::unresting(), Instant::now());
+        for read in 0..1_000 {
+            pace.read(GATHERED_BYTES, at(start, read * 5));
+            assert_eq!(pace.rest_until(), None);
         }
     }
 
