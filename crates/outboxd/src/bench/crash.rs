@@ -96,6 +96,8 @@ async fn run(
     let ended = timeout(STOP_LIMIT, first.child.ended()).await.context("it does not stop")??;
     let records_at_end_of_first = topic.count().await?;
     let mut second = route.start()?;
+    // The first may have left nothing to do.
+    second.streaming(&backlog.server, &slot).await?;
     confirm(backlog, &slot, &topic, &mut second).await?;
     second.terminate().await?;
     let repeats_max = second.repeats_max().context("the relay announced no bound")?;

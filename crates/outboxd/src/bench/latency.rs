@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::broker::Broker;
 use super::figures::{self, NONE};
@@ -15,7 +15,7 @@ use super::load::{Lane, Pace};
 use super::pass::{self, Pass, Watched};
 use super::proc;
 use super::relay::{Relay, Route};
-use super::server::{LOOK_INTERVAL, Server, Transport, Walsender};
+use super::server::{Server, Transport};
 use super::stamps::Latency;
 use super::table::Table;
 use crate::cmd::bench::BenchArgs;
@@ -69,7 +69,7 @@ async fn measure_round(
     let route = Route { url, slot: &slot, topic: Some(&topic) };
     route.set_up().await?;
     let mut relay = route.start()?;
-    let walsender = streaming(server, &slot, &mut relay).await?;
+    let walsender = relay.streaming(server, &slot).await?;
     let idle_cores = idle(&relay, args.idle_secs).await?;
     let watched = Watched { processes: vec![relay.child.id(), walsender] };
     let (mut relayed, mut direct) = (Vec::new(), Vec::new());
@@ -106,22 +106,6 @@ fn at(
         faulty(rate, fault);
     }
     Ok(At { rate, latency: outcome.latency.context("no event was seen")?, cores: outcome.cores })
-}
-
-/// Waits until the slot has its reader, and gives its process.
-async fn streaming(server: &Server, slot: &str, relay: &mut Relay) -> anyhow::Result<u32> {
-    let mut walsender = Walsender::of(server, slot);
-    let reading = async {
-        loop {
-            walsender.cpu().await?;
-            if let Some(pid) = walsender.pid() {
-                return anyhow::Ok(pid);
-            }
-            relay.expect_alive()?;
-            sleep(LOOK_INTERVAL).await;
-        }
-    };
-    timeout(START_LIMIT, reading).await.context("the relay does not stream")?
 }
 
 /// Part of one core that the relay takes when nothing happens.
@@ -176,7 +160,6 @@ fn latency_row(rate: u32, path: &str, measured: &[&At], ratio: String) -> [Strin
 const RATES: [u32; 2] = [1000, 100];
 const LANES: usize = 8;
 const SETTLING: Duration = Duration::from_secs(2);
-const START_LIMIT: Duration = Duration::from_secs(60);
 const LATENCY_HEAD: &[&str] = &[
     "rate",
     "path",

@@ -10,10 +10,10 @@ use anyhow::{Context, bail};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::child::{Child, Ended};
-use super::server::{PUBLICATION, TABLE};
+use super::server::{LOOK_INTERVAL, PUBLICATION, Server, TABLE, Walsender};
 use super::topic::Topic;
 
 /// What it reads, and where to.
@@ -75,6 +75,23 @@ impl Route<'_> {
 }
 
 impl Relay {
+    /// Waits until the slot has its reader, and gives the process that serves it. From then on the
+    /// relay knows what to do with signals.
+    pub(crate) async fn streaming(&mut self, server: &Server, slot: &str) -> anyhow::Result<u32> {
+        let mut walsender = Walsender::of(server, slot);
+        let reading = async {
+            loop {
+                walsender.cpu().await?;
+                if let Some(pid) = walsender.pid() {
+                    return anyhow::Ok(pid);
+                }
+                self.expect_alive()?;
+                sleep(LOOK_INTERVAL).await;
+            }
+        };
+        timeout(START_LIMIT, reading).await.context("the relay does not stream")?
+    }
+
     /// Its own end, which must be a good one.
     pub(crate) async fn end(&mut self) -> anyhow::Result<Ended> {
         let ended = self.child.ended().await?;
@@ -136,6 +153,7 @@ fn repeats_max(log: &str) -> Option<u64> {
     claimed.next_back()?["repeats_max"].as_u64()
 }
 
+const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const TAIL_LINES: usize = 20;
 
