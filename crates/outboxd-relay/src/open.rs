@@ -67,7 +67,7 @@ pub struct Watched {
 }
 
 impl Opener {
-    /// One try at once, then after 100 ms, 200 ms … with jitter, by default.
+    /// After 100 ms, 200 ms … with jitter, by default.
     pub fn backoff(&self) -> ExponentialBackoff {
         let (first, longest) = self.backoff;
         ExponentialBuilder::default()

@@ -51,6 +51,7 @@ pub(crate) async fn drain(command: &RelayCommand) -> Result<()> {
     Ok(())
 }
 
-const ROWS: u64 = 200_000;
+const ROWS: u64 = 100_000;
 const KILLS: u64 = 6;
-const BOUND: u64 = 5_000;
+/// Less than passes between two progress records, so that it is what bounds.
+const BOUND: u64 = 1_000;

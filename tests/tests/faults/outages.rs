@@ -26,9 +26,11 @@ async fn kafka_frozen_for_a_minute() -> Result<()> {
     relay.wait_event("slot.released").await?;
     outage.await;
     ensure!(self::walsender(&stage).await? == walsender, "the session was given up");
+    // It may stream again before the thaw is noticed here.
+    let mark = relay.mark();
     stage.kafka.thaw_broker(1).await?;
 
-    relay.wait_event_after(relay.mark(), "slot.streaming").await?;
+    relay.wait_event_after(mark, "slot.streaming").await?;
     grown(&stage.topic, 500).await?;
     writers.stop().await?;
     ensure!(self::walsender(&stage).await? == walsender, "the session was given up");

@@ -6,6 +6,7 @@ use super::kafka_properties::KafkaProperties;
 use super::kafka_security::KafkaSecurity;
 use super::section::Section;
 use super::setting::Choice;
+use crate::sink::settings::LINGER_DEFAULT;
 
 #[derive(Clone, Debug)]
 pub struct KafkaConfig {
@@ -41,7 +42,7 @@ impl KafkaConfig {
             }
         }
         let compression = section.value("compression", Compression::Lz4);
-        let linger = section.value("linger", LINGER);
+        let linger = section.value("linger", LINGER_DEFAULT);
         let properties = KafkaProperties::read(&mut section);
         let security = KafkaSecurity::read(section.section("security"));
         Some(Self { bootstrap_servers: servers?, security, compression, linger, properties })
@@ -82,6 +83,3 @@ fn is_address(server: &str) -> bool {
     let Some((host, port)) = server.rsplit_once(':') else { return false };
     !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
-
-/// What librdkafka waits for more records to fill a batch.
-const LINGER: Duration = Duration::from_millis(1);

@@ -26,7 +26,8 @@ pub(super) struct Link {
     hold: Hold,
     /// What is to be done when the session is free.
     commands: VecDeque<Command>,
-    backoff: backon::ExponentialBackoff,
+    /// `None` before the first attempt, which is not kept waiting.
+    backoff: Option<backon::ExponentialBackoff>,
 }
 
 /// What came of it.
@@ -88,13 +89,13 @@ type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Link {
     pub(super) fn new(opener: Arc<Opener>) -> Self {
-        let backoff = opener.backoff();
-        Self { opener, hold: Hold::None, commands: VecDeque::new(), backoff }
+        Self { opener, hold: Hold::None, commands: VecDeque::new(), backoff: None }
     }
 
     /// Opens the next session after the back-off. The first one at once.
     pub(super) fn connect(&mut self) {
-        let wait = self.backoff.next().unwrap_or(Duration::ZERO);
+        let wait = self.backoff.as_mut().and_then(Iterator::next).unwrap_or(Duration::ZERO);
+        self.backoff.get_or_insert_with(|| self.opener.backoff());
         let opener = Arc::clone(&self.opener);
         self.hold = Hold::Connecting(Box::pin(async move {
             tokio::time::sleep(wait).await;
@@ -234,7 +235,7 @@ impl Link {
         self.hold = Hold::None;
         match result {
             Ok(Done::Started) => {
-                self.backoff = self.opener.backoff();
+                self.backoff = Some(self.opener.backoff());
                 let pace = if session.is_local() { Pace::unresting() } else { Pace::default() };
                 self.hold = Hold::Streaming { session: Box::new(session), pace };
                 LinkEvent::Started

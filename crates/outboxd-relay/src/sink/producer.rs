@@ -130,7 +130,9 @@ fn rejection(error: &KafkaError) -> ProduceError {
     ProduceError { cause: cause_of_rejection(error), error: describe(error) }
 }
 
-/// How long a stop may take. Deliveries are handled as they come.
-const POLL_TIME: Duration = Duration::from_millis(50);
+/// How long a stop may take. Deliveries are handled as they come. rdkafka waits whole milliseconds
+/// and spins through what is left of the last: the odd part is about what a timer is late by, so
+/// that an idle relay does not spin a millisecond per poll.
+const POLL_TIME: Duration = Duration::from_micros(200_100);
 
 const DEAD_IN_FLIGHT_TIME: Duration = Duration::from_secs(5);

@@ -169,6 +169,7 @@ impl ProgressReader {
                         let error = KafkaError::MessageConsumption(Code::OperationTimedOut);
                         return Err(self.explain(reader, &error));
                     }
+                    self.wake(reader);
                 }
             }
         }
@@ -176,6 +177,13 @@ impl ProgressReader {
         let mut records: Vec<ProgressEntry> = last_of_key.into_values().collect();
         records.sort_unstable_by_key(|record| record.offset);
         Ok(records)
+    }
+
+    /// librdkafka does not wake the thread of a broker when a partition is assigned: where it has
+    /// just gone to sleep it fetches a second later. A question to the same broker wakes it, and
+    /// the answer is of no interest.
+    fn wake(&self, reader: &Client) {
+        drop(reader.fetch_watermarks(&self.topic, PARTITION, LOOKUP_TIMEOUT));
     }
 
     /// At the end of what may be read: is that the end we want, or is a transaction still open?
@@ -245,7 +253,7 @@ fn is_final(error: &KafkaError) -> bool {
 const PARTITION: i32 = 0;
 const DENIALS: u32 = 3;
 const DENIAL_PAUSE: Duration = Duration::from_millis(300);
-const POLL_TIME: Duration = Duration::from_millis(100);
+const POLL_TIME: Duration = Duration::from_millis(20);
 const DRAIN_TIME: Duration = Duration::from_millis(20);
 /// How long a broker may say nothing in the middle of reading.
 const SILENCE_MAX: Duration = Duration::from_secs(15);

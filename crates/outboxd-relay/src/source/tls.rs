@@ -2,6 +2,7 @@
 //!
 //! Nothing that arrives before the handshake is ever taken for what the server said under TLS.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::Pin;
 
@@ -10,9 +11,9 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::ssl::{
-    ConnectConfiguration, SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslRef,
-    SslVerifyMode, SslVersion,
+    Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslRef, SslVerifyMode, SslVersion,
 };
+use openssl::x509::verify::X509CheckFlags;
 use openssl::x509::{X509Ref, X509VerifyResult};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -42,9 +43,9 @@ pub async fn secure(
         return Ok(Secured { socket: Socket::Tcp(stream), end_point: None });
     }
     // Read the files first: a mistake in them is the user's to hear, whatever the server says.
-    let configuration = configuration(settings)?;
+    let ssl = prepare(settings, host)?;
     match (request(&mut stream).await?, settings.mode) {
-        (true, _) => handshake(stream, host, configuration).await,
+        (true, _) => handshake(stream, ssl).await,
         (false, TlsMode::Prefer) => Ok(Secured { socket: Socket::Tcp(stream), end_point: None }),
         (false, _) => Err(TlsError::Refused.into()),
     }
@@ -68,12 +69,7 @@ async fn request(stream: &mut TcpStream) -> Result<bool, SourceError> {
     }
 }
 
-async fn handshake(
-    stream: TcpStream,
-    host: &str,
-    configuration: ConnectConfiguration,
-) -> Result<Secured, SourceError> {
-    let ssl = configuration.into_ssl(host).map_err(TlsError::Setup)?;
+async fn handshake(stream: TcpStream, ssl: Ssl) -> Result<Secured, SourceError> {
     let stream = BufReader::with_capacity(BELOW_TLS_BYTES, stream);
     let mut stream = SslStream::new(ssl, stream).map_err(TlsError::Setup)?;
     if let Err(error) = Pin::new(&mut stream).connect().await {
@@ -87,24 +83,46 @@ async fn handshake(
     Ok(Secured { socket: Socket::Tls(Box::new(stream)), end_point })
 }
 
-fn configuration(settings: &TlsSettings) -> Result<ConnectConfiguration, TlsError> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+/// With a CA of the operator, no other is trusted. Those of the system are only read when they are
+/// needed: there are many, and reading them takes longer than all the rest of a connection.
+fn prepare(settings: &TlsSettings, host: &str) -> Result<Ssl, TlsError> {
+    let mut builder = SslContext::builder(SslMethod::tls_client())?;
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    let verifies = settings.verifies_chain();
+    builder.set_verify(if verifies { SslVerifyMode::PEER } else { SslVerifyMode::NONE });
     if let Some(ca) = &settings.ca {
         builder.set_ca_file(ca).map_err(|error| file_error(ca, error))?;
+    } else if verifies {
+        builder.set_default_verify_paths()?;
     }
     if let Some(identity) = &settings.identity {
         set_identity(&mut builder, identity)?;
     }
-    if !settings.verifies_chain() {
-        builder.set_verify(SslVerifyMode::NONE);
+    let mut ssl = Ssl::new(&builder.build())?;
+    expect_host(&mut ssl, host, settings.mode == TlsMode::VerifyFull)?;
+    Ok(ssl)
+}
+
+/// Names the host to the server, and says whether its certificate has to carry that name.
+fn expect_host(ssl: &mut Ssl, host: &str, verifies: bool) -> Result<(), ErrorStack> {
+    let address: Option<IpAddr> = host.parse().ok();
+    if address.is_none() {
+        // Addresses are not allowed there (RFC 6066, section 3).
+        ssl.set_hostname(host)?;
     }
-    let configuration = builder.build().configure()?;
-    Ok(configuration.verify_hostname(settings.mode == TlsMode::VerifyFull))
+    if !verifies {
+        return Ok(());
+    }
+    let expected = ssl.param_mut();
+    expected.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
+    match address {
+        Some(address) => expected.set_ip(address),
+        None => expected.set_host(host),
+    }
 }
 
 fn set_identity(
-    builder: &mut SslConnectorBuilder,
+    builder: &mut SslContextBuilder,
     identity: &ClientIdentity,
 ) -> Result<(), TlsError> {
     let ClientIdentity { certificate, key } = identity;

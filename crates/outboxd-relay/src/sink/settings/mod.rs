@@ -138,8 +138,8 @@ impl Compression {
     }
 }
 
-/// Short: under load batches fill while earlier ones are in flight, and at rest nobody should wait.
-pub const LINGER_DEFAULT: Duration = Duration::from_micros(500);
+/// Under load batches fill while earlier ones are in flight, and at rest nobody should wait.
+pub const LINGER_DEFAULT: Duration = Duration::ZERO;
 
 /// Well below the usual `max.message.bytes` of 1 MiB, which brokers judge on the whole batch.
 pub(super) const BATCH_BYTES: usize = 256 * 1024;
