@@ -236,7 +236,7 @@ impl Link {
         match result {
             Ok(Done::Started) => {
                 self.backoff = Some(self.opener.backoff());
-                let pace = if session.is_local() { Pace::unresting() } else { Pace::default() };
+                let pace = Pace::default();
                 self.hold = Hold::Streaming { session: Box::new(session), pace };
                 LinkEvent::Started
             }
@@ -274,20 +274,17 @@ impl Link {
     }
 }
 
-/// Reads once, when there is room for frames and the pace allows it. Sends meanwhile.
+/// Reads once, when there is room for frames, and sends meanwhile.
 async fn read(
     session: &mut ReplicationSession,
     pace: &mut Pace,
     wants_input: bool,
 ) -> Result<(), SourceError> {
-    if wants_input && let Some(until) = pace.rest_until() {
-        tokio::select! {
-            sent = session.drive(false) => return sent.map(drop),
-            () = tokio::time::sleep_until(until) => pace.rested(),
-        }
+    if wants_input {
+        pace.rest();
     }
     let bytes = session.drive(wants_input).await?;
-    pace.read(bytes, Instant::now());
+    pace.read(bytes, std::time::Instant::now());
     Ok(())
 }
 

@@ -5,57 +5,40 @@
 //! time switching than working. So once changes come thick and fast, the reader rests a moment
 //! before each read and takes what has gathered. At an ordinary rate it reads at once.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Reads since the beginning of the present interval.
     reads: u32,
     since: Option<Instant>,
-    rest_until: Option<Instant>,
-    unresting: bool,
+    rests: bool,
 }
 
 impl Pace {
-    /// For a Unix socket, whose buffer holds a few hundred changes only: the server would stand
-    /// still for most of each rest.
-    pub(super) fn unresting() -> Self {
-        Self { unresting: true, ..Self::default() }
-    }
-
-    /// When the next read may be; `None`: now.
-    pub(super) fn rest_until(&self) -> Option<Instant> {
-        self.rest_until
-    }
-
-    pub(super) fn rested(&mut self) {
-        self.rest_until = None;
-        // The read that follows tells whether to rest again.
-        self.reads = READS_BUSY;
+    /// To be called before a read. Blocks the thread, on purpose: in a runtime that waits, the
+    /// reactor would still wake up for every packet. Nothing else on this thread minds the delay.
+    pub(super) fn rest(&self) {
+        if self.rests {
+            thread::sleep(REST);
+        }
     }
 
     /// A read brought so many bytes.
     pub(super) fn read(&mut self, bytes: usize, now: Instant) {
-        if self.unresting {
+        if self.rests {
+            // Gathering has paid, or it has not.
+            self.rests = bytes >= GATHERED_BYTES;
+            self.begin(now);
             return;
         }
         let since = *self.since.get_or_insert(now);
-        if self.reads >= READS_BUSY {
-            // Coming from a rest: gathering has paid, or it has not.
-            if bytes >= GATHERED_BYTES {
-                self.rest_until = Some(now + REST);
-            }
+        if now - since > INTERVAL {
             self.begin(now);
-        } else if now - since > INTERVAL {
-            self.begin(now);
-        } else {
-            self.reads += 1;
-            if self.reads >= READS_BUSY {
-                self.rest_until = Some(now + REST);
-            }
         }
+        self.reads += 1;
+        self.rests = self.reads >= READS_BUSY;
     }
 
     fn begin(&mut self, now: Instant) {
@@ -67,10 +50,10 @@ impl Pace {
 /// So many reads within an interval are too many.
 const READS_BUSY: u32 = 32;
 const INTERVAL: Duration = Duration::from_millis(8);
-/// The timer's resolution. A socket buffer holds what a walsender sends in this time.
-const REST: Duration = Duration::from_millis(1);
+/// The buffer of a Unix socket, the smallest there is, holds what a walsender sends in this time.
+const REST: Duration = Duration::from_micros(200);
 /// Less than this in one rest is an ordinary rate.
-const GATHERED_BYTES: usize = 16 * 1024;
+const GATHERED_BYTES: usize = 2 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -85,16 +68,7 @@ mod tests {
         let (mut pace, start) = (Pace::default(), Instant::now());
         for read in 0..10_000 {
             pace.read(400, at(start, read * 500));
-            assert_eq!(pace.rest_until(), None, "read {read}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_is_read_at_once_even_in_a_flood() {
-        let (mut pace, start) = (Pace::unresting(), Instant::now());
-        for read in 0..1_000 {
-            pace.read(GATHERED_BYTES, at(start, read * 5));
-            assert_eq!(pace.rest_until(), None);
+            assert!(!pace.rests, "read {read}");
         }
     }
 
@@ -102,16 +76,14 @@ mod tests {
     fn a_flood_is_gathered_and_its_end_noticed() {
         let (mut pace, start) = (Pace::default(), Instant::now());
         for read in 0..u64::from(READS_BUSY) {
+            assert!(!pace.rests, "read {read}");
             pace.read(400, at(start, read * 5));
         }
-        assert!(pace.rest_until().is_some());
-        for rest in 1..100 {
-            pace.rested();
-            pace.read(GATHERED_BYTES, at(start, rest * 1_000));
-            assert!(pace.rest_until().is_some(), "rest {rest}");
+        for read in 1..100 {
+            assert!(pace.rests, "read {read}");
+            pace.read(GATHERED_BYTES, at(start, read * 300));
         }
-        pace.rested();
         pace.read(400, at(start, 200_000));
-        assert_eq!(pace.rest_until(), None);
+        assert!(!pace.rests);
     }
 }

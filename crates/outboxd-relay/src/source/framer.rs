@@ -52,10 +52,6 @@ impl Limits {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Framer<S> {
-    pub(super) fn stream(&self) -> &S {
-        &self.stream
-    }
-
     pub fn new(stream: S, limits: Limits) -> Self {
         let output = BytesMut::new();
         Self { stream, limits, input: Vec::new(), consumed: 0, wanted: 0, skipping: 0, output }

@@ -67,11 +67,6 @@ impl ReplicationSession {
         &self.info
     }
 
-    /// The connection is a Unix socket.
-    pub fn is_local(&self) -> bool {
-        matches!(self.framer.stream(), Socket::Unix(_))
-    }
-
     pub fn state(&self) -> State {
         self.state
     }
