@@ -213,7 +213,7 @@ mod tests {
     async fn a_missing_file_is_named() {
         let ca = Some("no-such-ca.pem".into());
         let settings = TlsSettings::new(None, ca, None, None).unwrap();
-        let error = configuration(&settings).err().unwrap();
+        let error = prepare(&settings, "localhost").err().unwrap();
         assert_eq!(error.to_string(), "cannot use no-such-ca.pem");
     }
 }
