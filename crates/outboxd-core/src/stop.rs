@@ -47,6 +47,8 @@ pub enum Code {
     SlotInUse,
     /// An event that Kafka refuses for good.
     Record(RecordErrorKind),
+    /// The limits of parking are reached.
+    TooManyParked,
     Publication,
     TableContract,
     PartitionsChanged,
@@ -65,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is: what documentation has to cover.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Internal,
         Self::SlotMissing,
         Self::SlotLost,
@@ -83,6 +85,7 @@ impl Code {
         Self::Record(RecordErrorKind::InvalidHeaders),
         Self::Record(RecordErrorKind::InvalidTimestamp),
         Self::Record(RecordErrorKind::InvalidRecord),
+        Self::TooManyParked,
         Self::Publication,
         Self::TableContract,
         Self::PartitionsChanged,
@@ -109,6 +112,7 @@ impl Code {
             Self::ProgressLost => "progress_lost",
             Self::SlotInUse => "slot_in_use",
             Self::Record(kind) => kind.as_str(),
+            Self::TooManyParked => "too_many_parked",
             Self::Publication => "publication",
             Self::TableContract => "table_contract",
             Self::PartitionsChanged => "partitions_changed",
@@ -135,7 +139,7 @@ impl Code {
             | Self::PositionAhead
             | Self::ProgressLost => 10,
             Self::SlotInUse => 11,
-            Self::Record(_) => 12,
+            Self::Record(_) | Self::TooManyParked => 12,
             Self::Publication
             | Self::TableContract
             | Self::PartitionsChanged
@@ -180,6 +184,13 @@ impl RecordErrorKind {
             Self::InvalidTimestamp => "invalid_timestamp",
             Self::InvalidRecord => "invalid_record",
         }
+    }
+}
+
+impl RecordErrorKind {
+    /// Not the record's own fault: another record would have fared alike.
+    pub(crate) const fn is_of_topic(self) -> bool {
+        matches!(self, Self::UnknownTopic | Self::TopicUnauthorized)
     }
 }
 

@@ -200,6 +200,12 @@ impl Topics {
         self.lanes[lane as usize].in_flight -= 1;
     }
 
+    /// What is known of the topic of this lane may be out of date.
+    pub fn ask_again(&mut self, lane: u32) {
+        let topic = self.lanes[lane as usize].topic;
+        self.topics[topic.0 as usize].state = State::Unasked;
+    }
+
     /// No partition knows the new producer yet.
     pub fn producer_replaced(&mut self) {
         for lane in &mut self.lanes {

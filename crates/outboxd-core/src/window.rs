@@ -324,6 +324,12 @@ impl Window {
         Some(PgTimestamp::from_micros(begun.time_us))
     }
 
+    /// The lane of a record in flight.
+    pub fn lane(&self, token: Token) -> u32 {
+        let index = token.0.checked_sub(self.first).expect("a record in flight");
+        self.slots[index as usize].lane
+    }
+
     pub fn begin(&mut self, begin: Begin) -> Result<(), WindowError> {
         if !matches!(self.cursor, Cursor::Between) {
             return Err(OutOfPlace::BeginInside.into());

@@ -1,7 +1,8 @@
 //! What Kafka says: acks, refusals, the death of a producer, topics.
 
+use super::replay::REPLAY;
 use super::stream::After;
-use super::{CloseReason, Note, Output, Producer, Relay};
+use super::{CloseReason, Note, Output, Producer, Relay, Turn};
 use crate::ledger::Entry;
 use crate::record::Token;
 use crate::stop::{Code, RecordError, Stop};
@@ -12,7 +13,11 @@ use crate::topics::Learned;
 impl Relay {
     /// The record is durable. Cheap: call [`Self::handle_reports_end`] after a batch of reports.
     pub fn handle_ack(&mut self, now: Now, token: Token) {
+        if token == REPLAY {
+            return self.replay_acked(now);
+        }
         let acked = self.window.ack(token);
+        self.trials.settled(token);
         let topic = self.topics.acked(acked.lane, now.tick);
         self.stats.acked(token, topic, acked.bytes, now);
     }
@@ -20,15 +25,37 @@ impl Relay {
     /// The record was given up, by no fault of its own: its producer died.
     pub fn handle_lost(&mut self, token: Token, error: &str) {
         self.producer_failed(error);
+        if token == REPLAY {
+            return self.replay_lost();
+        }
         let lane = self.window.lose(token);
         self.topics.lost(lane);
+        self.trials.lost(token);
         self.stats.lost(token);
     }
 
-    /// Kafka will not take this record, ever.
-    pub fn handle_refused(&mut self, now: Now, token: Token, error: &RecordError) {
+    /// Kafka will not take the batch of this record, ever. Which of its records is at fault is found
+    /// out with the next producer, and what is known of the topic is looked up again: its limits may
+    /// have changed, and an unknown topic may be a broker that has just started.
+    pub fn handle_refused(&mut self, token: Token, error: &RecordError) {
+        if token == REPLAY {
+            self.producer_failed(&error.message);
+            return self.replay_refused(error);
+        }
+        self.topics.ask_again(self.window.lane(token));
+        if !error.kind.is_of_topic() {
+            self.trials.refused(token, error);
+        }
         self.handle_lost(token, &error.message);
-        self.refuse(now, error);
+    }
+
+    /// The parcel's row is committed.
+    pub fn handle_parked(&mut self, now: Now, token: Token) {
+        if self.parking.parked(token) {
+            self.window.ack(token);
+            self.trials.settled(token);
+            self.handle_reports_end(now);
+        }
     }
 
     /// The producer is dead; reports of what it still holds follow.
@@ -95,7 +122,8 @@ impl Relay {
 
     /// When all reports of a failed producer are in: a new one, and a new stream for what was lost.
     pub(super) fn drive_producer(&mut self, now: Now) {
-        let settled = self.window.unacked() == 0 && !self.ledger.is_in_flight();
+        let replaying = self.turn.as_ref().is_some_and(Turn::is_in_flight);
+        let settled = self.window.unacked() == 0 && !self.ledger.is_in_flight() && !replaying;
         if self.producer == Producer::Alive || !settled {
             return;
         }

@@ -7,7 +7,7 @@
 //! A session goes through these steps, each entered by an input:
 //!
 //! ```text
-//! Closed ─opened─▶ Settling ─▶ Claiming ─acked─▶ Rereading ─▶ (CreatingSlot ─▶) Recording ─▶ Streaming
+//! Closed ─opened─▶ Settling ─▶ Claiming ─acked─▶ Rereading ─▶ (CreatingSlot ─▶) Recording ─▶ Loading ─▶ Streaming
 //!   ▲                                                                                         │  ▲
 //!   └───────────────────────────── closed, from anywhere ◀──────────── Ending ◀───────────────┘  │
 //!                                                                        └──▶ Released ──────────┘
@@ -19,6 +19,8 @@ mod delivery;
 mod drain;
 mod opening;
 mod output;
+mod place;
+mod replay;
 mod stats;
 mod stream;
 #[cfg(test)]
@@ -32,6 +34,8 @@ use self::drain::Drain;
 pub use self::opening::Opened;
 use self::opening::Opening;
 pub use self::output::{CloseReason, Note, Output};
+use self::replay::Turn;
+pub use self::replay::{Replay, Replayed};
 pub use self::stats::{Sample, Stats};
 use self::stream::After;
 pub use self::stream::Emit;
@@ -39,10 +43,12 @@ use crate::gate::Rules;
 use crate::ledger::Ledger;
 use crate::lsn::Lsn;
 use crate::mapping::Mapper;
+use crate::parking::{self, Parking};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::time::{Now, Tick};
 use crate::topics::Topics;
+use crate::trial::Trials;
 use crate::window::{Durable, Limits, Window};
 
 /// What the relay is told once.
@@ -51,6 +57,7 @@ pub struct Settings {
     pub rules: Rules,
     pub goal: Goal,
     pub limits: Limits,
+    pub parking: parking::Rules,
     /// How many events may be handed to Kafka beyond the last durable progress record: the most
     /// that a kill can repeat.
     pub unrecorded_events_max: u64,
@@ -77,6 +84,10 @@ pub struct Relay {
     mapper: Mapper,
     window: Window,
     topics: Topics,
+    parking: Parking,
+    trials: Trials,
+    /// The parked event that is being published.
+    turn: Option<Turn>,
     ledger: Ledger,
     session: Session,
     /// What the progress records of this acquisition have in common; set by the claim.
@@ -153,11 +164,15 @@ struct Clock {
 impl Relay {
     pub fn new(settings: Settings, mapper: Mapper) -> Self {
         let window = Window::new(settings.limits, Durable::default());
+        let parking = Parking::new(settings.parking);
         Self {
             settings,
             mapper,
             window,
             topics: Topics::new(),
+            parking,
+            trials: Trials::default(),
+            turn: None,
             ledger: Ledger::default(),
             session: Session::Closed,
             owner: None,
@@ -217,6 +232,10 @@ impl Relay {
         &self.window
     }
 
+    pub fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
     pub fn topics(&self) -> &Topics {
         &self.topics
     }
@@ -270,6 +289,7 @@ impl Relay {
         let unrecorded = self.window.handed_out() - self.recorded_records;
         self.drain.is_none()
             && self.producer == Producer::Alive
+            && self.turn.is_none()
             && self.window.has_room()
             && (self.window.lost() > 0 || unrecorded < self.settings.unrecorded_events_max)
     }
@@ -296,6 +316,10 @@ impl Relay {
 
     fn forget_session(&mut self) {
         self.session = Session::Closed;
+        for token in self.parking.forget_session() {
+            self.window.lose(token);
+        }
+        self.forget_replay();
         if !self.ledger.is_owned() {
             // A claim is worth nothing without the lock that went with the session.
             self.ledger.disown();

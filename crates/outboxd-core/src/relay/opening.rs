@@ -2,9 +2,12 @@
 
 use super::{CloseReason, Goal, Note, Output, Relay, Session};
 use crate::gate::{self, Next, Observed};
+use crate::headers::Sequence;
 use crate::ledger::{Entry, Position};
 use crate::lsn::Lsn;
+use crate::parking::ParkedRow;
 use crate::progress::{Progress, Recorded};
+use crate::record::Identity;
 use crate::time::Now;
 use crate::window::{Durable, Window};
 
@@ -34,6 +37,8 @@ enum Phase {
     Rereading,
     CreatingSlot,
     Recording,
+    /// Of the dead-letter table.
+    Loading,
 }
 
 impl Relay {
@@ -156,7 +161,9 @@ impl Relay {
     /// The progress record for what is durable now, while it may be written.
     pub(super) fn position(&self, now: Now) -> Option<Position> {
         let owner = self.owner.as_ref().filter(|_| self.ledger.is_owned())?;
-        let progress = stamp(owner.clone(), self.window.durable(), now);
+        let parked_lsn = owner.parked_lsn.max(self.parking.newest());
+        let owner = Progress { parked_lsn, ..owner.clone() };
+        let progress = stamp(owner, self.window.durable(), now);
         Some(Position { progress, durable_records: self.window.durable_records() })
     }
 
@@ -209,6 +216,7 @@ impl Relay {
     fn replace_window(&mut self, durable: Durable) {
         self.confirmed = durable.end_lsn.min(self.confirmed);
         self.recorded_records = 0;
+        self.trials.reset();
         self.window = Window::new(self.settings.limits, durable);
     }
 
@@ -227,7 +235,27 @@ impl Relay {
         if self.settings.goal == Goal::SetUp {
             return self.begin_drain(now, Ok(()));
         }
-        self.start_stream(now);
+        // A drain hands nothing out.
+        let Some(owner) = self.owner.as_ref().filter(|_| self.drain.is_none()) else {
+            return self.start_stream(now);
+        };
+        let at = Identity { commit_lsn: self.window.end_lsn(), ordinal: 0 };
+        let from = Sequence { epoch: owner.epoch, at };
+        let acquisition = owner.acquisition;
+        self.enter(Phase::Loading);
+        self.output(Output::LoadParked { acquisition, from });
+    }
+
+    /// The rows of the dead-letter table that are unresolved, or lie at or past the position.
+    pub fn handle_loaded(&mut self, now: Now, rows: Vec<ParkedRow>) {
+        self.observe(now);
+        let Session::Opening(opening) = &self.session else { return };
+        if opening.phase == Phase::Loading && self.drain.is_none() {
+            let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
+            self.parking.load(epoch, rows);
+            self.start_stream(now);
+        }
+        self.drive(now);
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use super::Replayed;
+use crate::headers::Sequence;
 use crate::ledger::ForeignWriter;
 use crate::lsn::Lsn;
+use crate::parking::Parcel;
 use crate::stop::Stop;
 use crate::topic::TopicError;
 use crate::window::Partial;
@@ -24,6 +27,12 @@ pub enum Output {
     EndStream,
     /// Drop the session. No answer.
     CloseSession(CloseReason),
+    /// Write the row of an event that is not sent: `handle_parked` when it is committed.
+    Park(Box<Parcel>),
+    /// Take over the dead-letter table and read it: `handle_loaded`.
+    LoadParked { acquisition: u64, from: Sequence },
+    /// What became of a row that was to be published: record it, then `handle_resolved`.
+    Replayed { id: i64, outcome: Replayed },
     /// Report positions to the server.
     Status(StatusUpdate),
     /// Append to the progress topic: `handle_progress_acked` or `handle_progress_lost`.

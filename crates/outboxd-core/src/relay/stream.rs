@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::{CloseReason, Held, Note, Output, Relay, Session, Stats};
-use crate::mapping::{MapError, Mapped, Mapper};
+use super::place::{Parts, Placed, Unplaced, place, place_unread};
+use super::{CloseReason, Held, Note, Output, Relay, Session};
+use crate::parking::Full;
 use crate::pgoutput::{Cell, Commit, Insert, LogicalMessage, Message, Relation, RelationId};
 use crate::record::Record;
-use crate::stop::{Code, RecordError, RecordErrorKind, Stop};
+use crate::stop::{Code, RecordError, Stop};
 use crate::time::{Now, Tick};
-use crate::topics::{self, Admission, Topics};
-use crate::window::{Change, OutOfPlace, Window, WindowError};
+use crate::window::WindowError;
 use crate::wire::Frame;
 
 /// Takes a record and hands it to the sink.
@@ -77,6 +77,9 @@ impl Relay {
         if self.observe(now) {
             return;
         }
+        if self.is_replay_due() {
+            return self.replay(now, emit);
+        }
         if self.is_streaming() && self.may_hand_out() && self.held.is_full {
             self.held.is_full = false;
             let body = std::mem::take(&mut self.held.body);
@@ -87,9 +90,9 @@ impl Relay {
         }
     }
 
-    /// A record waits for a topic or a lane.
+    /// A record waits for a topic, a lane or its turn.
     pub fn is_holding(&self) -> bool {
-        self.held.is_full
+        self.held.is_full || self.is_replay_due()
     }
 
     /// The server has ended the stream as we asked; the session can be used for another.
@@ -167,35 +170,50 @@ impl Relay {
     }
 
     fn handle_insert(&mut self, now: Now, body: &[u8], insert: Insert<'_>, emit: Emit<'_>) {
-        let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
-        let Self { mapper, window, topics, stats, .. } = self;
-        match place(Parts { mapper, window, topics, stats }, now, epoch, insert) {
-            Ok(record) => emit(record),
-            Err(Unplaced::Nothing) => {}
-            Err(Unplaced::Ask(topic)) => {
+        let placed = place(self.parts(), now, insert);
+        let unplaced = match placed {
+            Ok(Placed::Record(record)) => return emit(record),
+            Ok(Placed::Parcel(parcel)) => return self.output(Output::Park(parcel)),
+            Ok(Placed::Nothing) => return,
+            Err(unplaced) => unplaced,
+        };
+        match unplaced {
+            Unplaced::Ask(topic) => {
                 self.held.fill(body, None);
                 self.output(Output::DescribeTopic(topic));
             }
-            Err(Unplaced::Wait(until)) => self.held.fill(body, until),
-            Err(Unplaced::Refused(error)) => self.refuse(now, &error),
-            Err(Unplaced::Violated(error)) => self.violated(&error),
+            Unplaced::Wait(until) => self.held.fill(body, until),
+            other => self.not_placed(now, &other),
         }
     }
 
     fn skim_insert(&mut self, now: Now, relation: RelationId, cells: &[Cell<'_>], length: usize) {
-        match self.window.change() {
-            Ok(Change::Skip) => self.pass(),
-            Ok(Change::New(_) | Change::Resend(..)) => {
-                match self.mapper.describe_prefix(relation, cells) {
-                    Ok(Some(error)) => {
-                        let message = format!("{} ({length} bytes)", error.message);
-                        self.refuse(now, &RecordError { message, ..error });
-                    }
-                    Ok(None) => self.pass(),
-                    Err(error) => self.violated(&error),
-                }
-            }
-            Err(error) => self.violated(&error),
+        let error = match self.mapper.describe_prefix(relation, cells) {
+            Ok(Some(error)) => error,
+            Ok(None) => return self.pass(),
+            Err(error) => return self.violated(&error),
+        };
+        let message = format!("{} ({length} bytes)", error.message);
+        match place_unread(self.parts(), RecordError { message, ..error }) {
+            Ok(Placed::Parcel(parcel)) => self.output(Output::Park(parcel)),
+            Ok(Placed::Record(_) | Placed::Nothing) => {}
+            Err(unplaced) => self.not_placed(now, &unplaced),
+        }
+    }
+
+    fn parts(&mut self) -> Parts<'_> {
+        let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
+        let Self { mapper, window, topics, parking, trials, stats, .. } = self;
+        Parts { mapper, window, topics, parking, trials, stats, epoch }
+    }
+
+    /// The change is not dealt with, so it comes again at the next start.
+    fn not_placed(&mut self, now: Now, unplaced: &Unplaced) {
+        match unplaced {
+            Unplaced::Refused(error) => self.handle_stop(now, halt(error)),
+            Unplaced::Full(full) => self.handle_stop(now, too_many_parked(*full)),
+            Unplaced::Violated(error) => self.violated(error),
+            Unplaced::Ask(_) | Unplaced::Wait(_) => {}
         }
     }
 
@@ -220,12 +238,6 @@ impl Relay {
         }
     }
 
-    /// The policy for an event that must not be sent: halt, after what precedes it is durable. The
-    /// change is not dealt with, so it comes again at the next start.
-    pub(super) fn refuse(&mut self, now: Now, error: &RecordError) {
-        self.handle_stop(now, halt(error));
-    }
-
     fn violated(&mut self, error: &dyn fmt::Display) {
         self.close(CloseReason::Protocol(error.to_string()));
     }
@@ -241,109 +253,6 @@ impl Held {
     }
 }
 
-/// What placing a record touches.
-struct Parts<'a> {
-    mapper: &'a mut Mapper,
-    window: &'a mut Window,
-    topics: &'a mut Topics,
-    stats: &'a mut Stats,
-}
-
-/// Why an insert is not a record now.
-enum Unplaced {
-    /// It has none, or not again.
-    Nothing,
-    /// It has to wait for an answer about this topic.
-    Ask(String),
-    /// It has to wait, at most until then.
-    Wait(Option<Tick>),
-    Refused(Box<RecordError>),
-    Violated(String),
-}
-
-/// Turns an insert into a record with a place in the window, if it may be handed out now. Until it
-/// may, nothing is counted.
-fn place<'a>(
-    parts: Parts<'a>,
-    now: Now,
-    epoch: u16,
-    insert: Insert<'a>,
-) -> Result<Record<'a>, Unplaced> {
-    let Parts { mapper, window, topics, stats } = parts;
-    let change = window.change()?;
-    let begin = window.open_transaction().ok_or(OutOfPlace::Outside)?;
-    let (Change::New(identity) | Change::Resend(_, identity)) = change else {
-        return nothing(window);
-    };
-    let mapped = mapper.map(&insert, identity, epoch, begin.commit_time)?;
-    let Some(mapped) = mapped else {
-        stats.ignored_rows += 1;
-        return nothing(window);
-    };
-    let (topic_id, partition, lane) = match topics.admit(now, &mapped) {
-        Admission::Ready { topic, partition, lane } => (topic, partition, lane),
-        Admission::Ask => return Err(Unplaced::Ask(mapped.topic.to_owned())),
-        Admission::Wait { until } => return Err(Unplaced::Wait(until)),
-        Admission::Refused { kind, message } => {
-            return Err(Unplaced::Refused(Box::new(refused(&mapped, kind, message))));
-        }
-    };
-    let token = match change {
-        Change::Resend(token, _) => {
-            window.hand_out_again(token, lane)?;
-            token
-        }
-        Change::New(_) | Change::Skip => {
-            let bytes = u32::try_from(topics::size(&mapped)).unwrap_or(u32::MAX);
-            window.hand_out(bytes, lane)?
-        }
-    };
-    topics.handed_out(lane);
-    stats.events_received += 1;
-    stats.headers_dropped(&mapped);
-    stats.handed_out(token, now.tick, begin.commit_time);
-    Ok(Record {
-        token,
-        topic_id,
-        topic: topics.name(topic_id),
-        partition,
-        key: mapped.key,
-        value: mapped.value,
-        headers: mapped.headers,
-        timestamp_ms: mapped.timestamp_ms,
-    })
-}
-
-fn nothing<T>(window: &mut Window) -> Result<T, Unplaced> {
-    window.pass()?;
-    Err(Unplaced::Nothing)
-}
-
-impl From<OutOfPlace> for Unplaced {
-    fn from(error: OutOfPlace) -> Self {
-        Self::Violated(error.to_string())
-    }
-}
-
-impl From<MapError> for Unplaced {
-    fn from(error: MapError) -> Self {
-        match error {
-            MapError::Record(error) => Self::Refused(Box::new(error)),
-            error => Self::Violated(error.to_string()),
-        }
-    }
-}
-
-fn refused(mapped: &Mapped<'_>, kind: RecordErrorKind, message: String) -> RecordError {
-    RecordError {
-        kind,
-        event_id: Some(mapped.event_id.to_owned()),
-        topic: Some(mapped.topic.to_owned()),
-        key: mapped.key.map(<[u8]>::to_vec),
-        message,
-    }
-}
-
 fn halt(error: &RecordError) -> Stop {
     let unknown = || "unknown".to_owned();
     let id = error.event_id.clone().unwrap_or_else(unknown);
@@ -355,8 +264,14 @@ fn halt(error: &RecordError) -> Stop {
         .detail(format!("event id {id}, key {key}, topic {topic}: {}", error.message))
         .hint(
             "everything before it is published and nothing after it; correct the topic or its \
-             limits and start again",
+             limits and start again, or set errors.on_record_error to \"park\"",
         )
+}
+
+fn too_many_parked(full: Full) -> Stop {
+    Stop::new(Code::TooManyParked, "too many events are parked").detail(full.to_string()).hint(
+        "look at them with `outboxd dlq list`, then retry or discard them; or raise the limit",
+    )
 }
 
 /// The flags of a logical message that is a change of its transaction.

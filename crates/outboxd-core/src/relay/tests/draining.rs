@@ -83,8 +83,7 @@ fn ends_at_the_deadline_with_what_is_recorded() {
 fn the_first_reason_to_stop_is_the_one_that_counts() {
     let mut driver = Driver::warm();
     driver.insert("a b");
-    driver.refuse("a");
-    driver.refuse("b");
+    driver.refuse_for_good("a");
     driver.shutdown();
     driver.record();
     driver.stream_ended();

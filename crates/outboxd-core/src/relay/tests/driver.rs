@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::kafka::Kafka;
+use super::letters::Letters;
 use super::postgres::{Change, Postgres};
 use super::{mapper, settings};
 use crate::lsn::Lsn;
 use crate::progress::Recorded;
-use crate::relay::{Note, Opened, Output, Relay, Settings};
+use crate::relay::{Note, Opened, Output, Relay, Replayed, Settings};
 use crate::stop::{RecordError, RecordErrorKind, Stop};
 use crate::time::{Now, Tick};
 use crate::topic::{TopicError, TopicInfo};
@@ -20,6 +21,7 @@ pub(super) struct Driver {
     pub(super) relay: Relay,
     pub(super) postgres: Postgres,
     pub(super) kafka: Kafka,
+    pub(super) letters: Letters,
     pub(super) settings: Settings,
     pub(super) notes: Vec<Note>,
     /// Topics that wait for an answer.
@@ -53,6 +55,7 @@ impl Driver {
             relay: Relay::new(settings.clone(), mapper()),
             postgres: Postgres::new(),
             kafka: Kafka::default(),
+            letters: Letters::default(),
             settings,
             notes: Vec::new(),
             asked: VecDeque::new(),
@@ -235,6 +238,13 @@ impl Driver {
         Change::Event { kind: kind.to_owned(), key: key.to_owned(), value }
     }
 
+    /// An event with a payload of so many bytes.
+    pub(super) fn large_event(&mut self, key: &str, bytes: usize) -> Change {
+        self.events += 1;
+        let value = format!("{key}#{:0>bytes$}", self.events);
+        Change::Event { kind: "order".to_owned(), key: key.to_owned(), value }
+    }
+
     /// Reads while the relay wants to and the server has something.
     pub(super) fn read_all(&mut self) {
         while self.read() {}
@@ -311,9 +321,54 @@ impl Driver {
             key: Some(sent.key.into_bytes()),
             message: "message too large".to_owned(),
         };
-        self.relay.handle_refused(self.now(), sent.token, &error);
+        self.relay.handle_refused(sent.token, &error);
         self.relay.handle_reports_end(self.now());
         self.settle();
+    }
+
+    /// As a candidate of its batch, and then alone.
+    pub(super) fn refuse_for_good(&mut self, key: &str) {
+        while self.finished.is_none() && self.in_flight().contains(&key) {
+            self.refuse(key);
+            let others: Vec<_> = self.kafka.in_flight.drain(..).collect();
+            for sent in others {
+                self.relay.handle_lost(sent.token, "gone with the producer");
+            }
+            self.relay.handle_reports_end(self.now());
+            self.settle();
+            self.read_lost();
+        }
+    }
+
+    /// What was lost with a producer is read again.
+    pub(super) fn read_lost(&mut self) {
+        self.stream_ended();
+        self.read_all();
+        self.topics_found();
+        self.read_all();
+    }
+
+    /// The oldest parcel in flight is committed.
+    pub(super) fn commit_parcel(&mut self) {
+        let token = self.letters.commit();
+        self.relay.handle_parked(self.now(), token);
+        self.settle();
+    }
+
+    /// The operator wants a row published.
+    pub(super) fn replay(&mut self, id: i64) {
+        let replay = self.letters.replay(id);
+        self.relay.handle_replay(self.now(), replay);
+        self.settle();
+        self.read_all();
+    }
+
+    /// All of them, and what follows because of it.
+    pub(super) fn commit_parcels(&mut self) {
+        while !self.letters.in_flight.is_empty() {
+            self.commit_parcel();
+            self.read_all();
+        }
     }
 
     /// The progress record in flight is written and acknowledged.
@@ -338,6 +393,14 @@ impl Driver {
             let info = info(self.kafka.partitions_of(&topic));
             self.topic_answer(&topic, Ok(info));
         }
+    }
+
+    /// The topic is looked up again, and takes everything now.
+    pub(super) fn larger_limit(&mut self) {
+        self.relay.topics.ask_again(0);
+        self.insert("b");
+        self.topics_found();
+        self.ack_all();
     }
 
     pub(super) fn topic_fails(&mut self, error: &TopicError) {
@@ -399,6 +462,7 @@ impl Driver {
     }
 
     pub(super) fn forget_session(&mut self) {
+        self.letters.in_flight.clear();
         self.postgres.end();
         self.awaits = Awaits::default();
     }
@@ -456,6 +520,24 @@ impl Driver {
             Output::CloseSession(reason) => {
                 self.forget_session();
                 format!("close: {reason}")
+            }
+            Output::Park(parcel) => {
+                let words = format!("park {}", Letters::describe(&parcel));
+                self.letters.in_flight.push_back(*parcel);
+                words
+            }
+            Output::LoadParked { from, .. } => {
+                let rows = self.letters.rows_from(from);
+                self.relay.handle_loaded(self.now(), rows);
+                return;
+            }
+            Output::Replayed { id, outcome } => {
+                let words = format!("replayed {id}: {outcome:?}");
+                if outcome == Replayed::Published {
+                    let (topic, key) = self.letters.resolve(id);
+                    self.relay.handle_resolved(topic.as_deref(), key.as_deref());
+                }
+                words
             }
             Output::Status(status) => {
                 self.postgres.confirm(status.flush);

@@ -24,6 +24,7 @@ pub(super) struct Sent {
     pub(super) partition: i32,
     pub(super) key: String,
     pub(super) value: String,
+    pub(super) is_replay: bool,
 }
 
 /// Key and value of a record of the progress topic.
@@ -38,6 +39,7 @@ impl Kafka {
             partition: record.partition,
             key: text(record.key),
             value: text(record.value),
+            is_replay: record.headers.iter().any(|(name, _)| name == "outboxd-replay"),
         });
     }
 

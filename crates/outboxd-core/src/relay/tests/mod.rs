@@ -3,7 +3,9 @@
 mod draining;
 mod driver;
 mod kafka;
+mod letters;
 mod opening;
+mod parking;
 mod postgres;
 mod producing;
 mod random;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use super::{Goal, Settings};
 use crate::gate::Rules;
 use crate::mapping::{Mapper, MappingConfig};
+use crate::parking::{Policy, Rules as ParkingRules};
 use crate::relation::TableName;
 use crate::window::Limits;
 
@@ -31,6 +34,7 @@ fn settings() -> Settings {
         },
         goal: Goal::Run,
         limits: Limits { events: 1000, bytes: 1 << 20, overhead: 0 },
+        parking: ParkingRules { policy: Policy::Halt, max_parked: 1000, max_parked_per_key: 100 },
         unrecorded_events_max: 1000,
         progress_interval: Duration::from_millis(100),
         wal_sender_timeout: Duration::from_secs(15),

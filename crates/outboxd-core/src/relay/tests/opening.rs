@@ -141,8 +141,8 @@ fn older_acquisitions_are_forgotten_once_the_claim_holds() {
     driver.take();
     driver.reopen();
     let deeds = driver.take_deeds();
-    assert_eq!(deeds[..3], ["record 2: 0/1000+0", "read progress", "start"]);
-    assert_eq!(deeds[3..], ["forget progress/00000000000000000001"]);
+    assert_eq!(deeds[..2], ["record 2: 0/1000+0", "read progress"]);
+    assert_eq!(deeds[2..], ["forget progress/00000000000000000001", "start"]);
     assert!(driver.kafka.recorded().older.is_empty());
 }
 

@@ -113,6 +113,8 @@ fn a_refusal_stops_after_what_else_is_in_flight() {
     assert_eq!(driver.in_flight(), ["a"], "nothing more is handed out");
     assert!(driver.finished.is_none());
     driver.ack("a");
+    driver.read_lost();
+    driver.refuse_for_good("b");
     driver.record();
     driver.stream_ended();
     assert_eq!(driver.stop_code(), Some("record_too_large"));

@@ -1,0 +1,164 @@
+//! Publishing parked events again: one at a time, with nothing else in flight.
+//!
+//! While one waits for its turn nothing is read, so that the window empties; then it goes alone, and
+//! a refusal is its own. A topic that is not available keeps nobody waiting: the event is given back
+//! to be offered later.
+
+use super::stream::Emit;
+use super::{Output, Producer, Relay};
+use crate::mapping::Mapped;
+use crate::record::{HeaderBuffer, Record, Token};
+use crate::stop::RecordError;
+use crate::time::Now;
+use crate::topics::Admission;
+
+/// A row of the dead-letter table that is to be published.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replay {
+    /// Of the row.
+    pub id: i64,
+    pub event_id: String,
+    pub topic: String,
+    pub partition_key: Option<Vec<u8>>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub timestamp_ms: i64,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Replayed {
+    Published,
+    Refused(RecordError),
+    /// It was not sent: offer it again after a while.
+    Later,
+}
+
+/// The one in turn.
+#[derive(Debug)]
+pub(super) struct Turn {
+    replay: Replay,
+    /// Where it is in flight.
+    lane: Option<u32>,
+}
+
+impl Turn {
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.lane.is_some()
+    }
+}
+
+impl Relay {
+    /// A row that is to be published. Answered by [`Output::Replayed`]; one at a time.
+    pub fn handle_replay(&mut self, now: Now, replay: Replay) {
+        self.observe(now);
+        assert!(self.turn.is_none(), "one replay at a time");
+        self.turn = Some(Turn { replay, lane: None });
+        self.drive(now);
+    }
+
+    /// A row of the dead-letter table is resolved: its event is published, or discarded.
+    pub fn handle_resolved(&mut self, topic: Option<&str>, key: Option<&[u8]>) {
+        self.parking.resolved(topic, key);
+    }
+
+    /// It is its turn.
+    pub(super) fn is_replay_due(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight())
+            && self.is_streaming()
+            && self.producer == Producer::Alive
+            && self.drain.is_none()
+            && self.window.unacked() == 0
+    }
+
+    pub(super) fn replay(&mut self, now: Now, emit: Emit<'_>) {
+        let Some(Turn { replay, lane }) = &mut self.turn else { return };
+        let mut headers = HeaderBuffer::default();
+        for (name, value) in &replay.headers {
+            headers.push(name, value);
+        }
+        headers.push(REPLAY_HEADER, b"true");
+        let key = replay.key.as_deref();
+        let mapped = Mapped {
+            event_id: &replay.event_id,
+            topic: &replay.topic,
+            partition_key: replay.partition_key.as_deref().or(key),
+            key,
+            value: replay.value.as_deref(),
+            headers: headers.as_headers(),
+            timestamp_ms: replay.timestamp_ms,
+            dropped_headers: Vec::new(),
+        };
+        match self.topics.admit(now, &mapped) {
+            Admission::Ready { topic, partition, lane: found } => {
+                *lane = Some(found);
+                self.topics.handed_out(found);
+                emit(Record {
+                    token: REPLAY,
+                    topic_id: topic,
+                    topic: mapped.topic,
+                    partition,
+                    key: mapped.key,
+                    value: mapped.value,
+                    headers: mapped.headers,
+                    timestamp_ms: mapped.timestamp_ms,
+                });
+            }
+            Admission::Ask => {
+                let topic = replay.topic.clone();
+                self.output(Output::DescribeTopic(topic));
+                self.end_replay(Replayed::Later);
+            }
+            Admission::Wait { .. } => self.end_replay(Replayed::Later),
+            Admission::Refused { kind, message } => {
+                let error = RecordError {
+                    kind,
+                    event_id: Some(replay.event_id.clone()),
+                    topic: Some(replay.topic.clone()),
+                    key: replay.key.clone(),
+                    message,
+                };
+                self.end_replay(Replayed::Refused(error));
+            }
+        }
+    }
+
+    pub(super) fn replay_acked(&mut self, now: Now) {
+        if let Some(lane) = self.replay_lane() {
+            self.topics.acked(lane, now.tick);
+        }
+        self.end_replay(Replayed::Published);
+    }
+
+    /// It goes again with the next producer.
+    pub(super) fn replay_lost(&mut self) {
+        if let Some(lane) = self.replay_lane() {
+            self.topics.lost(lane);
+        }
+    }
+
+    pub(super) fn replay_refused(&mut self, error: &RecordError) {
+        self.replay_lost();
+        self.end_replay(Replayed::Refused(error.clone()));
+    }
+
+    /// The session is gone. What is in flight may still be acknowledged.
+    pub(super) fn forget_replay(&mut self) {
+        self.turn.take_if(|turn| !turn.is_in_flight());
+    }
+
+    fn replay_lane(&mut self) -> Option<u32> {
+        self.turn.as_mut()?.lane.take()
+    }
+
+    fn end_replay(&mut self, outcome: Replayed) {
+        if let Some(turn) = self.turn.take() {
+            self.output(Output::Replayed { id: turn.replay.id, outcome });
+        }
+    }
+}
+
+const REPLAY_HEADER: &str = "outboxd-replay";
+/// No record of the window ever gets so far.
+pub(super) const REPLAY: Token = Token(1 << 62);
