@@ -31,6 +31,7 @@ impl Database {
     pub async fn create_outbox(&self) -> Result<()> {
         self.execute(SCHEMA).await?;
         self.execute(EVENTS).await?;
+        self.execute(DEAD_LETTERS).await?;
         self.publish("outbox.events").await
     }
 
@@ -111,3 +112,4 @@ pub async fn connect(url: &str) -> Result<Client> {
 
 const SCHEMA: &str = include_str!("../../migrations/0001_outbox_schema.sql");
 const EVENTS: &str = include_str!("../../migrations/0002_outbox_events.sql");
+const DEAD_LETTERS: &str = include_str!("../../migrations/0004_dead_letters.sql");

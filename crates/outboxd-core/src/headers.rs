@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 pub use row::HeadersError;
 pub use rules::HeaderRules;
-pub use sequence::Sequence;
+pub use sequence::{InvalidSequence, Sequence};
 
 use crate::record::HeaderBuffer;
 

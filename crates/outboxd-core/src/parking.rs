@@ -87,6 +87,8 @@ pub enum Full {
 #[derive(Debug)]
 pub struct Parking {
     rules: Rules,
+    /// There is somewhere to park.
+    has_table: bool,
     keys: HashMap<Vec<u8>, Vec<Blocked>>,
     /// Unresolved rows, those without a key included.
     rows: u64,
@@ -108,6 +110,7 @@ impl Parking {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
+            has_table: true,
             keys: HashMap::new(),
             rows: 0,
             settled: BTreeSet::new(),
@@ -116,8 +119,9 @@ impl Parking {
         }
     }
 
+    /// Without a table there is nothing but to halt.
     pub fn policy(&self) -> Policy {
-        self.rules.policy
+        if self.has_table { self.rules.policy } else { Policy::Halt }
     }
 
     /// Unresolved rows.
@@ -135,13 +139,14 @@ impl Parking {
         self.newest
     }
 
-    /// What the table holds, instead of what was known before. Positions of an older epoch are those
-    /// of another history.
-    pub fn load(&mut self, epoch: u16, rows: Vec<ParkedRow>) {
+    /// What the table holds, if there is one, instead of what was known before. Positions of an older
+    /// epoch are those of another history.
+    pub fn load(&mut self, epoch: u16, rows: Option<Vec<ParkedRow>>) {
+        self.has_table = rows.is_some();
         self.keys.clear();
         self.rows = 0;
         self.settled.clear();
-        for row in rows {
+        for row in rows.unwrap_or_default() {
             if row.sequence.epoch == epoch {
                 self.newest = self.newest.max(row.sequence.at.commit_lsn);
                 self.settled.insert(row.sequence.at);

@@ -64,6 +64,8 @@ pub enum Learned {
 struct Topic {
     name: String,
     state: State,
+    /// The lanes of its partitions: the first, and how many.
+    lanes: Option<(u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ enum State {
     },
     Known {
         info: TopicInfo,
-        first_lane: u32,
+        learned_at: Tick,
     },
 }
 
@@ -125,13 +127,19 @@ impl Topics {
 
     pub fn admit(&mut self, now: Now, record: &Mapped<'_>) -> Admission {
         let id = self.id(record.topic);
-        match &mut self.topics[id.0 as usize].state {
-            State::Known { info, first_lane } => {
+        let Topic { state, lanes, .. } = &mut self.topics[id.0 as usize];
+        match state {
+            State::Known { info, learned_at } => {
                 if let Some(refused) = refuse(now, info, record) {
-                    return refused;
+                    if now.tick.since(*learned_at) < BELIEVED_FOR {
+                        return refused;
+                    }
+                    *state = State::Asked { unknown_since: None };
+                    return Admission::Ask;
                 }
                 let partition = record.partition(info.partitions);
-                let lane = *first_lane + partition.unsigned_abs();
+                let first_lane = lanes.map_or(0, |(first, _)| first);
+                let lane = first_lane + partition.unsigned_abs();
                 if self.lanes[lane as usize].is_open(now.tick) {
                     Admission::Ready { topic: id, partition, lane }
                 } else {
@@ -165,9 +173,12 @@ impl Topics {
         match answer {
             Ok(info) if info.partitions > 0 => {
                 let partitions = info.partitions;
-                topic.state = State::Known { info, first_lane };
-                let lane = Lane { topic: id, in_flight: 0, acked_at: None };
-                self.lanes.extend((0..partitions).map(|_| lane));
+                topic.state = State::Known { info, learned_at: now };
+                if topic.lanes.is_none_or(|(_, count)| count != partitions) {
+                    topic.lanes = Some((first_lane, partitions));
+                    let lane = Lane { topic: id, in_flight: 0, acked_at: None };
+                    self.lanes.extend((0..partitions).map(|_| lane));
+                }
                 match self.recorded.insert(name.to_owned(), partitions) {
                     None => Learned::New { partitions },
                     Some(count) if count == partitions => Learned::Known,
@@ -219,7 +230,7 @@ impl Topics {
             return id;
         }
         let id = u32::try_from(self.topics.len()).expect("fewer than 2^32 topics");
-        self.topics.push(Topic { name: name.to_owned(), state: State::Unasked });
+        self.topics.push(Topic { name: name.to_owned(), state: State::Unasked, lanes: None });
         self.by_name.insert(name.to_owned(), TopicId(id));
         TopicId(id)
     }
@@ -312,3 +323,5 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long brokers must keep saying that a topic does not exist.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// A record is refused only by what was looked up so lately: limits are changed by administrators.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);

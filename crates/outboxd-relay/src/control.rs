@@ -8,12 +8,15 @@ mod error;
 mod login;
 mod version;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use self::login::LoggedIn;
 use crate::source::params::ConnectParams;
 pub use error::ControlError;
 pub use version::ServerVersion;
@@ -23,6 +26,7 @@ pub use version::ServerVersion;
 pub struct ControlSession {
     client: Client,
     driver: JoinHandle<()>,
+    notified: Arc<Notify>,
     version: ServerVersion,
 }
 
@@ -33,8 +37,8 @@ impl ControlSession {
     /// Logs in to the first server that will do, and makes the session independent of what the
     /// role or the database has set.
     pub async fn connect(params: &ConnectParams) -> Result<Self, ControlError> {
-        let (client, driver) = login::log_in(params).await?;
-        let mut session = Self { client, driver, version: ServerVersion::UNKNOWN };
+        let LoggedIn { client, driver, notified } = login::log_in(params).await?;
+        let mut session = Self { client, driver, notified, version: ServerVersion::UNKNOWN };
         session.execute(&session_settings()).await?;
         session.version = session.server_version().await?;
         Ok(session)
@@ -48,6 +52,14 @@ impl ControlSession {
     pub async fn closed(&mut self) {
         // A panic of the driver ends the session as well.
         let _ = (&mut self.driver).await;
+    }
+
+    /// Waits for a NOTIFY; `false` when the connection is gone. Cancel safe.
+    pub async fn noticed(&mut self) -> bool {
+        tokio::select! {
+            () = self.notified.notified() => true,
+            _ = &mut self.driver => false,
+        }
     }
 
     pub async fn rows(

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod dead_letters;
 pub mod health;
 pub mod http;
 pub mod metrics;

@@ -6,6 +6,7 @@ use outboxd_core::gate::Rules;
 use outboxd_core::headers::HeaderChoice;
 use outboxd_core::lsn::Lsn;
 use outboxd_core::mapping::{Mapper, MappingConfig};
+use outboxd_core::parking::{self, Policy};
 use outboxd_core::relation::{ColumnNames, ExtraColumn, OptionalColumn, TableName};
 use outboxd_core::relay::{Goal, Settings};
 use outboxd_core::route::TopicRules;
@@ -48,11 +49,25 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
             bytes: delivery.max_in_flight_bytes.as_u64(),
             overhead: RECORD_OVERHEAD_BYTES,
         },
+        parking: parking(config),
         unrecorded_events_max: u64::from(delivery.max_unrecorded_events.get()),
         progress_interval: delivery.progress_interval,
         wal_sender_timeout: source.wal_sender_timeout,
         release_after: source.release_after,
         drain_timeout: delivery.drain_timeout,
+    }
+}
+
+fn parking(config: &Config) -> parking::Rules {
+    let errors = &config.errors;
+    parking::Rules {
+        policy: match errors.on_record_error {
+            config::OnRecordError::Park => Policy::Park,
+            config::OnRecordError::Halt => Policy::Halt,
+            config::OnRecordError::Skip => Policy::Skip,
+        },
+        max_parked: u64::from(errors.max_parked.get()),
+        max_parked_per_key: u64::from(errors.max_parked_per_key.get()),
     }
 }
 

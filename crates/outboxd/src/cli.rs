@@ -13,6 +13,7 @@ use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
 #[cfg(feature = "demo")]
 use crate::cmd::demo::DemoArgs;
+use crate::cmd::dlq::DlqArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::setup::SetupArgs;
 use crate::cmd::status::StatusArgs;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Show positions, lag and slot health
     Status(StatusArgs),
+    /// Look at events that could not be published, retry them or give them up
+    Dlq(DlqArgs),
     /// Show it at work: orders and payments, a relay that is killed on the way, and a verdict
     #[cfg(feature = "demo")]
     Demo(DemoArgs),

@@ -6,6 +6,7 @@ mod mapping;
 mod messages;
 mod order;
 mod outside;
+mod parking;
 mod refusals;
 mod tables;
 mod values;

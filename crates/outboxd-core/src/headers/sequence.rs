@@ -1,7 +1,9 @@
 //! The header `sequence`: where an event stands in the log, as text that sorts.
 
 use std::fmt;
+use std::str::FromStr;
 
+use crate::lsn::Lsn;
 use crate::record::Identity;
 
 /// Printed as `<epoch, 4>-<commit LSN, 16>-<ordinal, 8>`, all in upper-case hexadecimal digits of
@@ -34,6 +36,31 @@ impl fmt::Display for Sequence {
     }
 }
 
+/// Not the text of a sequence.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("expected <epoch, 4>-<commit LSN, 16>-<ordinal, 8> in hexadecimal digits")]
+pub struct InvalidSequence;
+
+impl FromStr for Sequence {
+    type Err = InvalidSequence;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSequence> {
+        let mut parts = text.split('-');
+        let mut digits = |width| {
+            let part = parts.next().filter(|part| part.len() == width).ok_or(InvalidSequence)?;
+            u64::from_str_radix(part, 16).map_err(|_| InvalidSequence)
+        };
+        let (epoch, commit_lsn, ordinal) = (digits(4)?, digits(16)?, digits(8)?);
+        let at = Identity {
+            commit_lsn: Lsn::new(commit_lsn),
+            ordinal: u32::try_from(ordinal).map_err(|_| InvalidSequence)?,
+        };
+        let sequence = Self { epoch: u16::try_from(epoch).map_err(|_| InvalidSequence)?, at };
+        // Signs, lower case and what follows would be another text.
+        if sequence.to_string() == text { Ok(sequence) } else { Err(InvalidSequence) }
+    }
+}
+
 /// Fills `text` with the lowest digits of `number`.
 fn hex(mut number: u64, text: &mut [u8]) {
     for digit in text.iter_mut().rev() {
@@ -49,7 +76,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lsn::Lsn;
 
     fn sequence((epoch, commit_lsn, ordinal): (u16, u64, u32)) -> Sequence {
         Sequence { epoch, at: Identity { commit_lsn: Lsn::new(commit_lsn), ordinal } }

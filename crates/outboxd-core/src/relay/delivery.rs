@@ -64,6 +64,16 @@ impl Relay {
         self.handle_reports_end(now);
     }
 
+    /// The producer does not suit any more: it is replaced when its reports are in, and what it would
+    /// have been given waits.
+    pub fn handle_producer_retired(&mut self, now: Now, reason: &str) {
+        if self.producer == Producer::Alive {
+            self.producer = Producer::Failed;
+            self.note(Note::ProducerRetired { reason: reason.to_owned() });
+        }
+        self.handle_reports_end(now);
+    }
+
     /// A batch of reports was handled.
     pub fn handle_reports_end(&mut self, now: Now) {
         self.observe(now);

@@ -5,7 +5,7 @@ use crate::gate::{self, Next, Observed};
 use crate::headers::Sequence;
 use crate::ledger::{Entry, Position};
 use crate::lsn::Lsn;
-use crate::parking::ParkedRow;
+use crate::parking::{ParkedRow, Policy};
 use crate::progress::{Progress, Recorded};
 use crate::record::Identity;
 use crate::time::Now;
@@ -246,12 +246,16 @@ impl Relay {
         self.output(Output::LoadParked { acquisition, from });
     }
 
-    /// The rows of the dead-letter table that are unresolved, or lie at or past the position.
-    pub fn handle_loaded(&mut self, now: Now, rows: Vec<ParkedRow>) {
+    /// The rows of the dead-letter table that are unresolved, or lie at or past the position; `None`:
+    /// there is no such table.
+    pub fn handle_loaded(&mut self, now: Now, rows: Option<Vec<ParkedRow>>) {
         self.observe(now);
         let Session::Opening(opening) = &self.session else { return };
         if opening.phase == Phase::Loading && self.drain.is_none() {
             let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
+            if rows.is_none() && self.settings.parking.policy != Policy::Halt {
+                self.note(Note::ParkingOff);
+            }
             self.parking.load(epoch, rows);
             self.start_stream(now);
         }

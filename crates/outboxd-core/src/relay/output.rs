@@ -96,8 +96,13 @@ pub enum Note {
         end_lsn: Lsn,
     },
     Released,
+    /// There is no dead-letter table: an event that must not be sent halts the relay.
+    ParkingOff,
     ProducerFailed {
         error: String,
+    },
+    ProducerRetired {
+        reason: String,
     },
     ProducerReplaced {
         lost: usize,

@@ -264,7 +264,8 @@ fn halt(error: &RecordError) -> Stop {
         .detail(format!("event id {id}, key {key}, topic {topic}: {}", error.message))
         .hint(
             "everything before it is published and nothing after it; correct the topic or its \
-             limits and start again, or set errors.on_record_error to \"park\"",
+             limits and start again, or have it parked: errors.on_record_error = \"park\", with the table \
+             that `outboxd setup` makes",
         )
 }
 

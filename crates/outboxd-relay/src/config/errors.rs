@@ -33,7 +33,7 @@ pub struct Backoff {
 impl ErrorsConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         Self {
-            on_record_error: section.value("on_record_error", OnRecordError::Halt),
+            on_record_error: section.value("on_record_error", OnRecordError::Park),
             max_parked: section.value("max_parked", MAX_PARKED),
             max_parked_per_key: section.value("max_parked_per_key", MAX_PARKED_PER_KEY),
             backoff: section.value("backoff", BACKOFF),
@@ -44,14 +44,6 @@ impl ErrorsConfig {
 impl Choice for OnRecordError {
     const ALL: &'static [(&'static str, Self)] =
         &[("park", Self::Park), ("halt", Self::Halt), ("skip", Self::Skip)];
-
-    fn not_yet(self) -> Option<&'static str> {
-        match self {
-            Self::Halt => None,
-            Self::Park => Some("set it to \"halt\"; parking comes in a later version"),
-            Self::Skip => Some("set it to \"halt\"; skipping comes in a later version"),
-        }
-    }
 }
 
 impl Setting for Backoff {

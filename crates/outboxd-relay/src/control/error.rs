@@ -51,6 +51,18 @@ impl ControlError {
         Self { stop, transient: error.is_transient(), sqlstate }
     }
 
+    /// Another relay of the same name has taken over: the session is over, and what follows is
+    /// decided by what it left.
+    pub(crate) fn overtaken() -> Self {
+        let stop = Stop::new(Code::SlotInUse, "another relay of this name has taken over");
+        Self { stop, transient: true, sqlstate: None }
+    }
+
+    pub(crate) fn closed() -> Self {
+        let stop = Stop::new(Code::PostgresUnreachable, "the connection to postgres was lost");
+        Self { stop, transient: true, sqlstate: None }
+    }
+
     pub(super) fn row_count(sql: &str) -> Self {
         Stop::new(Code::Internal, "postgres answered with an unexpected number of rows")
             .detail(sql)

@@ -3,15 +3,17 @@
 //! Hosts, time limits, TLS and the methods of authentication are those of the source; only what is
 //! spoken afterwards differs.
 
-use std::future::{Ready, ready};
+use std::future::{Ready, poll_fn, ready};
 use std::io;
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{ChannelBinding as Binding, Config, SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
-use tokio_postgres::{Client, Connection};
+use tokio_postgres::{AsyncMessage, Client, Connection};
 
 use super::auth_guard::Guarded;
 use super::error::{ControlError, login_error};
@@ -21,10 +23,15 @@ use crate::source::params::{ChannelBinding, ConnectParams, Endpoint};
 use crate::source::socket::Socket;
 use crate::source::tls::Secured;
 
+pub(super) struct LoggedIn {
+    pub(super) client: Client,
+    pub(super) driver: JoinHandle<()>,
+    /// A NOTIFY has come on a channel that is listened on.
+    pub(super) notified: Arc<Notify>,
+}
+
 /// Tries the servers in order. A failure that waiting does not cure ends the search.
-pub(super) async fn log_in(
-    params: &ConnectParams,
-) -> Result<(Client, JoinHandle<()>), ControlError> {
+pub(super) async fn log_in(params: &ConnectParams) -> Result<LoggedIn, ControlError> {
     let mut attempts = Vec::new();
     for endpoint in &params.endpoints {
         let after = params.connect_timeout;
@@ -41,10 +48,7 @@ pub(super) async fn log_in(
     Err(ControlError::login(&error, params))
 }
 
-async fn log_in_to(
-    endpoint: &Endpoint,
-    params: &ConnectParams,
-) -> Result<(Client, JoinHandle<()>), SourceError> {
+async fn log_in_to(endpoint: &Endpoint, params: &ConnectParams) -> Result<LoggedIn, SourceError> {
     let Secured { socket, end_point } = open(endpoint, params).await?;
     if params.channel_binding == ChannelBinding::Require && end_point.is_none() {
         return Err(AuthError::NoChannelBinding.into());
@@ -53,12 +57,13 @@ async fn log_in_to(
     let opened = Opened(Guarded::new(socket, end_point, params.allowed_auth, has_password));
     let (client, connection) =
         config(params).connect_raw(tokio::io::empty(), opened).await.map_err(login_error)?;
-    let driver = tokio::spawn(drive(connection));
+    let notified = Arc::new(Notify::new());
+    let driver = tokio::spawn(drive(connection, Arc::clone(&notified)));
     if params.primary_only && in_recovery(&client).await? {
         driver.abort();
         return Err(SourceError::NotPrimary { endpoint: endpoint.to_string() });
     }
-    Ok((client, driver))
+    Ok(LoggedIn { client, driver, notified })
 }
 
 async fn in_recovery(client: &Client) -> Result<bool, SourceError> {
@@ -67,9 +72,21 @@ async fn in_recovery(client: &Client) -> Result<bool, SourceError> {
     row.try_get(0).map_err(login_error)
 }
 
-async fn drive(connection: Connection<tokio::io::Empty, Guarded<Socket>>) {
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "control session ended");
+async fn drive(
+    mut connection: Connection<tokio::io::Empty, Guarded<Socket>>,
+    notified: Arc<Notify>,
+) {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match message {
+            // Several that come at once are as good as one.
+            Ok(AsyncMessage::Notification(_)) => notified.notify_one(),
+            Ok(AsyncMessage::Notice(notice)) => tracing::debug!(%notice, "control session"),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "control session ended");
+                return;
+            }
+        }
     }
 }
 

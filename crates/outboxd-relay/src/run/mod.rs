@@ -6,10 +6,12 @@
 //! 1. the operator's shutdown,
 //! 2. delivery reports: they free room and move the position,
 //! 3. answers of look-ups (topics, the progress topic, the watch on the catalog),
-//! 4. the session: frames when there is room for them, and whatever is to be sent,
-//! 5. time.
+//! 4. the dead-letter table: parcels that are committed, and what an operator wants,
+//! 5. the session: frames when there is room for them, and whatever is to be sent,
+//! 6. time.
 
 mod clock;
+mod letters;
 mod link;
 mod notes;
 mod pace;
@@ -25,6 +27,7 @@ use outboxd_core::stop::Stop;
 use tokio::time::Instant;
 
 use self::clock::Stopwatch;
+use self::letters::Letters;
 pub(crate) use self::link::LinkFailure;
 use self::link::{Link, LinkEvent};
 use self::tasks::Tasks;
@@ -38,6 +41,8 @@ pub struct Runner<S> {
     sink: S,
     link: Link,
     tasks: Tasks,
+    letters: Letters,
+    opener: Arc<Opener>,
     stopwatch: Stopwatch,
     finished: Option<Result<(), Stop>>,
     publisher: Publisher,
@@ -52,7 +57,9 @@ impl<S: Sink> Runner<S> {
             relay,
             sink,
             link: Link::new(Arc::clone(&opener)),
-            tasks: Tasks::new(opener),
+            tasks: Tasks::new(Arc::clone(&opener)),
+            letters: Letters::default(),
+            opener,
             stopwatch: Stopwatch::start(),
             finished: None,
             publisher,
@@ -85,6 +92,7 @@ impl<S: Sink> Runner<S> {
                 }
                 () = self.sink.reports_ready() => self.take_reports(),
                 answer = self.tasks.next() => self.take_answer(answer),
+                news = self.letters.news() => self.take_news(news),
                 event = self.link.event(wants_input) => self.take_event(event),
                 () = tokio::time::sleep_until(due) => {
                     self.relay.handle_timeout(self.stopwatch.now());
@@ -118,6 +126,9 @@ impl<S: Sink> Runner<S> {
                     let lookup = self.sink.describe_topic(topic.clone());
                     self.tasks.describe_topic(topic, lookup);
                 }
+                Output::LoadParked { acquisition, from } => self.load_parked(acquisition, from),
+                Output::Park(parcel) => self.park(parcel),
+                Output::Replayed { id, outcome } => self.letters.replayed(id, outcome),
                 Output::ReplaceProducer => self.replace_producer(),
                 Output::Note(note) => {
                     self.snapshot.heed(&note);
@@ -153,6 +164,7 @@ impl<S: Sink> Runner<S> {
     fn drop_session(&mut self) {
         self.link.drop_session();
         self.tasks.forget_session();
+        self.letters.forget_session();
         self.snapshot.streaming_since = None;
     }
 

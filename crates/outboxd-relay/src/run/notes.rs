@@ -31,15 +31,22 @@ pub(super) fn log(note: &Note) {
             event = "slot.released",
             "stream ended until Kafka answers, so that Postgres may shut down; the lock is kept"
         ),
+        Note::ParkingOff => tracing::warn!(
+            event = "parking.off",
+            "no table outbox.dead_letters (run `outboxd setup`): the relay will halt at an event \
+             that cannot be published"
+        ),
         Note::ProducerFailed { error } => {
             tracing::error!(event = "producer.failed", %error, "producer failed");
         }
+        Note::ProducerRetired { reason } => {
+            tracing::info!(event = "producer.retired", reason, "the producer is to be replaced");
+        }
+        Note::ProducerReplaced { lost: 0 } => {
+            tracing::info!(event = "producer.replaced", lost = 0, "new producer");
+        }
         Note::ProducerReplaced { lost } => {
-            tracing::warn!(
-                event = "producer.replaced",
-                lost,
-                "new producer; lost records go again"
-            );
+            tracing::warn!(event = "producer.replaced", lost, "new producer; lost records go again")
         }
         Note::TopicUnavailable { topic, error } => {
             tracing::warn!(event = "topic.unavailable", topic, %error, "its events wait");

@@ -54,14 +54,13 @@ impl<S: Sink> Runner<S> {
                 self.snapshot.publish_error(kind.as_str());
                 let message = error.error;
                 let unnamed = RecordError { kind, event_id: None, topic: None, key: None, message };
-                self.relay.handle_refused(now, token, &unnamed);
+                self.relay.handle_refused(token, &unnamed);
             }
         }
         self.relay.handle_reports_end(now);
     }
 
     fn take_refusal(&mut self, refusal: Refusal) {
-        let now = self.stopwatch.now();
         let Some(kind) = kind(refusal.cause) else {
             if refusal.cause == (RefusalCause::ProducerLost { possibly_persisted: true }) {
                 self.snapshot.possibly_persisted += 1;
@@ -77,7 +76,7 @@ impl<S: Sink> Runner<S> {
             key: refusal.key,
             message: refusal.error,
         };
-        self.relay.handle_refused(now, refusal.token, &error);
+        self.relay.handle_refused(refusal.token, &error);
     }
 }
 

@@ -100,7 +100,7 @@ impl<S: Sink> Runner<S> {
                 self.relay.handle_topic(now, &topic, answer);
                 if self.sink.wants_replacement() {
                     let why = "a topic takes only smaller batches";
-                    self.relay.handle_producer_failed(now, why);
+                    self.relay.handle_producer_retired(now, why);
                 }
             }
             Answer::Progress(purpose, result) => self.take_progress(purpose, result),

@@ -25,6 +25,8 @@ pub struct Observed {
     pub tables: Vec<ConfiguredTable>,
     /// The owner of the schema `outbox`; `None` when there is no such schema.
     pub outbox_owner: Option<String>,
+    /// The dead-letter table exists.
+    pub dead_letters: bool,
     pub publication: Option<Publication>,
     pub slot: Option<Slot>,
     /// Those of our roles that exist.
@@ -44,6 +46,7 @@ impl Observed {
             streaming_role: Role::read(session, &wish.streaming_role).await?,
             tables: table::read(session, &wish.tables, &wish.publication).await?,
             outbox_owner: known.outbox_owner,
+            dead_letters: known.dead_letters,
             publication: publication::read(session, &wish.publication, &wish.tables).await?,
             slot: slot::read(session, &wish.slot).await?,
             roles: known.roles,
@@ -55,6 +58,7 @@ impl Observed {
 
 struct Known {
     outbox_owner: Option<String>,
+    dead_letters: bool,
     roles: BTreeSet<String>,
     own_role: String,
     superuser: bool,
@@ -67,6 +71,7 @@ impl Known {
         let roles: Vec<String> = row.try_get("roles")?;
         Ok(Self {
             outbox_owner: row.try_get("outbox_owner")?,
+            dead_letters: row.try_get("dead_letters")?,
             roles: roles.into_iter().collect(),
             own_role: row.try_get("own_role")?,
             superuser: row.try_get("superuser")?,
@@ -77,6 +82,7 @@ impl Known {
 const KNOWN: &str = "
     select (select pg_get_userbyid(nspowner)::text from pg_namespace where nspname = 'outbox')
                as outbox_owner,
+           to_regclass('outbox.dead_letters') is not null as dead_letters,
            array(select rolname::text from pg_roles where rolname = any ($1)) as roles,
            current_user::text as own_role,
            (select rolsuper from pg_roles where rolname = current_user) as superuser";

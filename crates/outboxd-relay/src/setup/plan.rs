@@ -6,7 +6,7 @@ use outboxd_core::stop::{Code, Stop};
 
 use super::observe::Observed;
 use super::roles;
-use super::sql::{self, OUTBOX_EVENTS, OUTBOX_SCHEMA, identifier};
+use super::sql::{self, DEAD_LETTERS, OUTBOX_EVENTS, OUTBOX_SCHEMA, identifier};
 use crate::catalog::publication::{Coverage, Publication};
 use crate::catalog::table::{ConfiguredTable, Kind, check_table_contract};
 
@@ -59,7 +59,9 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Result<SetupPlan, Stop> {
     check_server(wish, observed)?;
     let mut plan =
         SetupPlan { progress_topic: wish.progress_topic.clone(), ..SetupPlan::default() };
+    plan.statements.extend(schema(wish, observed));
     plan.statements.extend(tables(wish, observed)?);
+    plan.statements.extend(dead_letters(observed));
     plan.statements.extend(publication(wish, observed, &mut plan.notes)?);
     if wish.roles {
         plan.statements.extend(roles::statements(wish, observed));
@@ -103,7 +105,7 @@ fn check_server(wish: &Wish, observed: &Observed) -> Result<(), Stop> {
 }
 
 /// Only our own table is ever created; one that exists is taken as it is.
-fn tables(wish: &Wish, observed: &Observed) -> Result<Vec<Statement>, Stop> {
+fn tables(wish: &Wish, observed: &Observed) -> Result<Option<Statement>, Stop> {
     let ours = our_table();
     let to_create = |table: &&ConfiguredTable| table.found.is_none() && table.name == ours;
     let others: Vec<_> =
@@ -113,14 +115,26 @@ fn tables(wish: &Wish, observed: &Observed) -> Result<Vec<Statement>, Stop> {
         _ => stop,
     })?;
     if others.len() == observed.tables.len() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    let schema = observed.outbox_owner.is_none().then(|| Statement {
+    let sql = OUTBOX_EVENTS.trim().to_owned();
+    Ok(Some(Statement { what: format!("table {ours}"), sql }))
+}
+
+/// For our table, and for the dead letters of any.
+fn schema(wish: &Wish, observed: &Observed) -> Option<Statement> {
+    let needed = !observed.dead_letters || wish.tables.contains(&our_table());
+    (needed && observed.outbox_owner.is_none()).then(|| Statement {
         what: format!("schema {OUR_SCHEMA}"),
         sql: OUTBOX_SCHEMA.trim().to_owned(),
-    });
-    let table = Statement { what: format!("table {ours}"), sql: OUTBOX_EVENTS.trim().to_owned() };
-    Ok(schema.into_iter().chain([table]).collect())
+    })
+}
+
+fn dead_letters(observed: &Observed) -> Option<Statement> {
+    (!observed.dead_letters).then(|| Statement {
+        what: format!("table {OUR_SCHEMA}.dead_letters"),
+        sql: DEAD_LETTERS.trim().to_owned(),
+    })
 }
 
 pub(super) fn our_table() -> TableName {

@@ -6,7 +6,7 @@
 
 use super::observe::Observed;
 use super::plan::{Statement, Wish, our_table};
-use super::sql::{OUTBOX_ROLES, identifier};
+use super::sql::{DEAD_LETTERS_ROLES, OUTBOX_ROLES, identifier};
 
 /// A role that `setup --roles` makes.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(super) struct GroupRole {
 pub(super) fn statements(wish: &Wish, observed: &Observed) -> Vec<Statement> {
     let missing = ALL.iter().filter(|role| !observed.roles.contains(role.name));
     let mut statements: Vec<_> = missing.map(create).collect();
+    if !observed.dead_letters {
+        let sql = DEAD_LETTERS_ROLES.trim().to_owned();
+        statements.push(Statement { what: "rights on the dead letters".to_owned(), sql });
+    }
     let ours = wish.tables.contains(&our_table());
     if !ours || observed.outbox_owner.as_deref() == Some(OWNER) {
         return statements;

@@ -25,6 +25,9 @@ pub(crate) const OUTBOX_SCHEMA: &str =
 pub(crate) const OUTBOX_EVENTS: &str =
     include_str!("../../../../migrations/0002_outbox_events.sql");
 pub(crate) const OUTBOX_ROLES: &str = include_str!("../../../../migrations/0003_outbox_roles.sql");
+pub(crate) const DEAD_LETTERS: &str = include_str!("../../../../migrations/0004_dead_letters.sql");
+pub(crate) const DEAD_LETTERS_ROLES: &str =
+    include_str!("../../../../migrations/0005_dead_letters_roles.sql");
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,7 @@ fn fresh() -> Observed {
         streaming_role: Some(role(true)),
         tables: vec![ConfiguredTable { name: events(), found: None }],
         outbox_owner: None,
+        dead_letters: false,
         publication: None,
         slot: None,
         roles: BTreeSet::new(),

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
+pub(crate) mod dlq;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod status;
@@ -21,6 +22,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&globals, &args),
         Command::Setup(args) => setup::run(&globals, &args),
         Command::Status(args) => status::run(&globals, &args),
+        Command::Dlq(args) => dlq::run(&globals, &args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&globals, &args),

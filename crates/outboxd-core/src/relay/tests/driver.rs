@@ -528,7 +528,7 @@ impl Driver {
             }
             Output::LoadParked { from, .. } => {
                 let rows = self.letters.rows_from(from);
-                self.relay.handle_loaded(self.now(), rows);
+                self.relay.handle_loaded(self.now(), Some(rows));
                 return;
             }
             Output::Replayed { id, outcome } => {

@@ -236,3 +236,13 @@ fn a_replay_lost_with_its_producer_goes_again() {
     driver.insert("a");
     assert_eq!(driver.in_flight(), ["a"]);
 }
+
+#[test]
+fn a_limit_is_looked_up_again_before_an_event_is_parked() {
+    let mut driver = with_limit(parking);
+    driver.step(1_000);
+    large(&mut driver, "a");
+    assert!(driver.letters.in_flight.is_empty());
+    driver.topics_found();
+    assert_eq!(driver.in_flight(), ["a"]);
+}

@@ -1,0 +1,86 @@
+//! Between the core and the dead-letter table.
+
+use outboxd_core::headers::Sequence;
+use outboxd_core::parking::Parcel;
+use outboxd_core::relay::Replayed;
+
+use super::Runner;
+use super::link::LinkFailure;
+use crate::dead_letters::{DeadLetters, News, Opening};
+use crate::sink::Sink;
+use crate::wiring::connect_params;
+
+/// The table, while there is a session, and what waits to be recorded in it.
+#[derive(Default)]
+pub(super) struct Letters {
+    table: Option<DeadLetters>,
+    unrecorded: Vec<(i64, Replayed)>,
+}
+
+impl Letters {
+    pub(super) async fn news(&mut self) -> News {
+        match &mut self.table {
+            Some(table) => table.news().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn forget_session(&mut self) {
+        self.table = None;
+    }
+
+    /// What became of a replay. Kept until it is recorded, so that a lost session does not publish
+    /// it twice.
+    pub(super) fn replayed(&mut self, id: i64, outcome: Replayed) {
+        if let Some(table) = &self.table {
+            table.record(id, outcome.clone());
+        }
+        self.unrecorded.push((id, outcome));
+    }
+}
+
+impl<S: Sink> Runner<S> {
+    pub(super) fn load_parked(&mut self, acquisition: u64, from: Sequence) {
+        let source = &self.opener.source;
+        let params = match connect_params(source, &source.url) {
+            Ok(params) => params,
+            Err(stop) => return self.relay.handle_stop(self.stopwatch.now(), stop),
+        };
+        self.letters.table = Some(DeadLetters::open(Opening {
+            params,
+            name: source.name.clone(),
+            acquisition,
+            from,
+            unrecorded: self.letters.unrecorded.clone(),
+        }));
+    }
+
+    pub(super) fn park(&mut self, parcel: Box<Parcel>) {
+        if let Some(table) = &self.letters.table {
+            table.park(parcel);
+        }
+    }
+
+    pub(super) fn take_news(&mut self, news: News) {
+        let now = self.stopwatch.now();
+        match news {
+            News::Loaded(rows) => self.relay.handle_loaded(now, rows),
+            News::Parked(tokens) => {
+                for token in tokens {
+                    self.relay.handle_parked(now, token);
+                }
+            }
+            News::Replay(replay) => self.relay.handle_replay(now, *replay),
+            News::Resolved(rows) => {
+                for (topic, key) in rows {
+                    self.relay.handle_resolved(topic.as_deref(), key.as_deref());
+                }
+            }
+            News::Recorded(id) => self.letters.unrecorded.retain(|(other, _)| *other != id),
+            News::Failed(error) => {
+                self.session_failed(LinkFailure::Control { error, hint: None });
+            }
+            News::Stop(stop) => self.relay.handle_stop(now, stop),
+        }
+    }
+}
