@@ -61,6 +61,15 @@ impl std::ops::Add<Duration> for Tick {
     }
 }
 
+/// Zero when it would be before the start.
+impl std::ops::Sub<Duration> for Tick {
+    type Output = Self;
+
+    fn sub(self, before: Duration) -> Self {
+        Self(self.0.saturating_sub(before))
+    }
+}
+
 impl fmt::Display for Tick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}s", self.0.as_secs_f64())

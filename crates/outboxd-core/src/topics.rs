@@ -125,13 +125,20 @@ impl Topics {
         &self.topics[id.0 as usize].name
     }
 
+    /// Whether the record may be handed out now. It is refused only by what was looked up lately:
+    /// limits are changed by administrators.
     pub fn admit(&mut self, now: Now, record: &Mapped<'_>) -> Admission {
+        self.admit_by(now, record, now.tick - BELIEVED_FOR)
+    }
+
+    /// As [`Self::admit`], refused only by what was looked up at or after a moment.
+    pub fn admit_by(&mut self, now: Now, record: &Mapped<'_>, believed: Tick) -> Admission {
         let id = self.id(record.topic);
         let Topic { state, lanes, .. } = &mut self.topics[id.0 as usize];
         match state {
             State::Known { info, learned_at } => {
                 if let Some(refused) = refuse(now, info, record) {
-                    if now.tick.since(*learned_at) < BELIEVED_FOR {
+                    if *learned_at >= believed {
                         return refused;
                     }
                     *state = State::Asked { unknown_since: None };
@@ -323,5 +330,4 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long brokers must keep saying that a topic does not exist.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// A record is refused only by what was looked up so lately: limits are changed by administrators.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use outboxd_tests::patience::eventually;
 use outboxd_tests::relay::RelayCommand;
 use outboxd_tests::scene::Scene;
 use outboxd_tests::topic::{Record, Topic};
+use tokio_postgres::Row;
 
 #[tokio::test]
 async fn one_event_too_large_is_parked_with_its_followers_and_retried_in_order() -> Result<()> {
@@ -58,7 +59,7 @@ async fn one_event_too_large_is_parked_with_its_followers_and_retried_in_order()
 async fn a_limit_lowered_behind_the_relays_back_parks_one_event() -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(1).await?;
-    let mut relay = scene.relay().start().await?;
+    let mut relay = scene.relay().expect_error("producer.failed").start().await?;
     small(&scene, 1, 100).await?;
     topic.read_at_least(100).await?;
     scene.cluster.alter_topic(topic.name(), &[("max.message.bytes", "100000")]).await?;
@@ -77,7 +78,7 @@ async fn of_a_refused_batch_only_the_event_at_fault_is_parked() -> Result<()> {
     let scene = Scene::new().await?;
     let config = [("message.timestamp.before.max.ms", "3600000")];
     let topic = scene.cluster.create_topic(&scene.topic_name(), 1, &config).await?;
-    let mut relay = scene.relay().start().await?;
+    let mut relay = scene.relay().expect_error("producer.failed").start().await?;
     small(&scene, 1, 100).await?;
     topic.read_at_least(100).await?;
     let sql = format!(
@@ -109,7 +110,8 @@ async fn what_waits_behind_a_discarded_event_is_published() -> Result<()> {
     small(&scene, 1, 20).await?;
     wait_letters(&scene, &[("dead", 1), ("parked", 2)]).await?;
     let head: i64 = scene.database.query(HEADS).await?[0].get("id");
-    let refused = command(&scene, &["retry", &(head + 1).to_string()]).spawn()?.wait().await?;
+    let refused = command(&scene, &["retry", &(head + 1).to_string()]).expect_error("internal");
+    let refused = refused.spawn()?.wait().await?;
     ensure!(!refused.success(), "a row that waits behind another was taken");
     ask(&scene, &["discard", &head.to_string()]).await?;
     wait_letters(&scene, &[("discarded", 1), ("published", 2)]).await?;
@@ -155,11 +157,12 @@ async fn small(scene: &Scene, from: usize, to: usize) -> Result<()> {
     scene.database.execute(&sql).await
 }
 
-/// Twice as large as the topics of these tests allow.
+/// Twice as large as the topics of these tests allow, and not to be compressed.
 async fn large(scene: &Scene, key: &str) -> Result<()> {
     let sql = format!(
         "insert into outbox.events (aggregatetype, aggregateid, type, payload)
-         values ('{}', '{key}', 'Large', jsonb_build_object('pad', repeat('x', 200000)))",
+         values ('{}', '{key}', 'Large', jsonb_build_object('pad',
+                 (select string_agg(md5(i::text), '') from generate_series(1, 6250) i)))",
         scene.kind()
     );
     scene.database.execute(&sql).await
@@ -184,14 +187,15 @@ async fn wait_letters(scene: &Scene, expected: &[(&str, usize)]) -> Result<()> {
         wanted.push(((*state).to_owned(), count(*rows)?));
     }
     wanted.sort();
-    eventually("dead letters", || async {
+    let found = || async {
         let rows = scene.database.query(STATES).await?;
-        let found: Vec<(String, i64)> =
-            rows.iter().map(|row| (row.get("state"), row.get("rows"))).collect();
-        Ok((found == wanted).then_some(()))
-    })
-    .await
-    .with_context(|| format!("expected {expected:?}"))
+        let state = |row: &Row| (row.get("state"), row.get("rows"));
+        anyhow::Ok(rows.iter().map(state).collect::<Vec<(String, i64)>>())
+    };
+    let waited =
+        eventually("dead letters", || async { Ok((found().await? == wanted).then_some(())) }).await;
+    let found = found().await?;
+    waited.with_context(|| format!("expected {expected:?}, found {found:?}"))
 }
 
 async fn expect_each_once(topic: &Topic, events: usize) -> Result<()> {

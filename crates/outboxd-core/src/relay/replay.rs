@@ -1,15 +1,16 @@
 //! Publishing parked events again: one at a time, with nothing else in flight.
 //!
 //! While one waits for its turn nothing is read, so that the window empties; then it goes alone, and
-//! a refusal is its own. A topic that is not available keeps nobody waiting: the event is given back
-//! to be offered later.
+//! a refusal is its own. Its topic is looked up anew before it is refused, since what was wrong is
+//! supposed to have been mended. A topic that is not available keeps nobody waiting: the event is
+//! given back to be offered later.
 
 use super::stream::Emit;
 use super::{Output, Producer, Relay};
 use crate::mapping::Mapped;
 use crate::record::{HeaderBuffer, Record, Token};
 use crate::stop::RecordError;
-use crate::time::Now;
+use crate::time::{Now, Tick};
 use crate::topics::Admission;
 
 /// A row of the dead-letter table that is to be published.
@@ -39,6 +40,7 @@ pub enum Replayed {
 #[derive(Debug)]
 pub(super) struct Turn {
     replay: Replay,
+    since: Tick,
     /// Where it is in flight.
     lane: Option<u32>,
 }
@@ -54,7 +56,7 @@ impl Relay {
     pub fn handle_replay(&mut self, now: Now, replay: Replay) {
         self.observe(now);
         assert!(self.turn.is_none(), "one replay at a time");
-        self.turn = Some(Turn { replay, lane: None });
+        self.turn = Some(Turn { replay, since: now.tick, lane: None });
         self.drive(now);
     }
 
@@ -73,7 +75,7 @@ impl Relay {
     }
 
     pub(super) fn replay(&mut self, now: Now, emit: Emit<'_>) {
-        let Some(Turn { replay, lane }) = &mut self.turn else { return };
+        let Some(Turn { replay, since, lane }) = &mut self.turn else { return };
         let mut headers = HeaderBuffer::default();
         for (name, value) in &replay.headers {
             headers.push(name, value);
@@ -90,7 +92,7 @@ impl Relay {
             timestamp_ms: replay.timestamp_ms,
             dropped_headers: Vec::new(),
         };
-        match self.topics.admit(now, &mapped) {
+        match self.topics.admit_by(now, &mapped, *since) {
             Admission::Ready { topic, partition, lane: found } => {
                 *lane = Some(found);
                 self.topics.handed_out(found);
@@ -108,9 +110,9 @@ impl Relay {
             Admission::Ask => {
                 let topic = replay.topic.clone();
                 self.output(Output::DescribeTopic(topic));
-                self.end_replay(Replayed::Later);
             }
-            Admission::Wait { .. } => self.end_replay(Replayed::Later),
+            Admission::Wait { until: None } => {}
+            Admission::Wait { until: Some(_) } => self.end_replay(Replayed::Later),
             Admission::Refused { kind, message } => {
                 let error = RecordError {
                     kind,

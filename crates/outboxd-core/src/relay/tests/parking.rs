@@ -216,7 +216,10 @@ fn a_replay_that_is_refused_again_leaves_its_key_parked() {
     let mut driver = with_limit(parking);
     large(&mut driver, "a");
     driver.commit_parcels();
+    driver.step(1);
     driver.replay(0);
+    let topic = driver.asked.pop_front().expect("looked up anew");
+    driver.topic_answer(&topic, Ok(TopicInfo { max_message_bytes: Some(LIMIT), ..info(2) }));
     assert!(driver.take().iter().any(|it| it.starts_with("replayed 0: Refused")));
     driver.insert("a b");
     assert_eq!(driver.in_flight(), ["b"]);
