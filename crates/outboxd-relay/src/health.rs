@@ -44,6 +44,12 @@ pub struct Snapshot {
     pub published: Vec<TopicCount>,
     /// Records that Kafka did not take, by the kind of the error.
     pub publish_errors: BTreeMap<&'static str, u64>,
+    /// Events parked by this process, by the kind of the error; `behind`: because of another.
+    pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Rows of the dead-letter table that are not done with.
+    pub parked_events: u64,
+    /// Keys that have to wait.
+    pub parked_keys: u64,
     /// Records that may have been written although their producer died: possible duplicates.
     pub possibly_persisted: u64,
     pub postgres_reconnects: u64,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use outboxd_core::gate::{Observed, Slot};
+use outboxd_core::parking::{Parcel, Reason};
 use outboxd_core::record::TopicId;
 use outboxd_core::relay::{Note, Relay};
 use outboxd_core::time::{Now, PgTimestamp};
@@ -31,6 +32,14 @@ impl Snapshot {
 
     pub(crate) fn publish_error(&mut self, kind: &'static str) {
         *self.publish_errors.entry(kind).or_default() += 1;
+    }
+
+    pub(crate) fn parked(&mut self, parcel: &Parcel) {
+        let kind = match &parcel.reason {
+            Reason::Refused(error) | Reason::Skipped(error) => error.kind.as_str(),
+            Reason::Behind => "behind",
+        };
+        *self.dead_letters.entry(kind).or_default() += 1;
     }
 
     /// A session was opened.
@@ -86,6 +95,8 @@ impl Snapshot {
         self.wal_end = self.wal_end.max(self.received);
         let window = relay.window();
         self.durable = window.end_lsn();
+        self.parked_events = relay.parking().rows();
+        self.parked_keys = relay.parking().keys() as u64;
         self.in_flight_events = window.unacked() as u64;
         self.in_flight_bytes = window.unacked_bytes();
         if relay.confirmed() > self.confirmed {

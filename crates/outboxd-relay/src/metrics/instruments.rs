@@ -14,6 +14,9 @@ pub(super) struct Instruments {
     events_published: Counters,
     published_bytes: Counters,
     publish_errors: Counters,
+    dead_letters: Counters,
+    parked_events: MaybeGauge,
+    parked_keys: Gauge,
     headers_dropped: Counter,
     reconnects: Counters,
     end_to_end: Histogram,
@@ -72,6 +75,16 @@ impl Instruments {
                 "kind",
                 "Records that Kafka did not take.",
             ),
+            dead_letters: registry.counters(
+                "outboxd_dead_letters_total",
+                "kind",
+                "Events parked by this process, by what was wrong.",
+            ),
+            parked_events: registry
+                .maybe_gauge("outboxd_dead_letters", "Rows of the dead-letter table.")
+                .with("state", "unresolved"),
+            parked_keys: registry
+                .gauge("outboxd_parked_keys", "Keys whose events wait behind a dead letter."),
             headers_dropped: registry.counter(
                 "outboxd_headers_dropped_total",
                 "Headers of rows that were dropped because their name is reserved.",
@@ -109,6 +122,8 @@ impl Instruments {
     pub(super) fn update(&mut self, registry: &Registry, snapshot: &Snapshot) {
         self.role.set(Some(snapshot.role.as_str()));
         self.update_counters(registry, snapshot);
+        self.parked_events.set(registry, Some(snapshot.parked_events as f64));
+        self.parked_keys.set(snapshot.parked_keys as f64);
         self.in_flight_events.set(snapshot.in_flight_events as f64);
         self.in_flight_bytes.set(snapshot.in_flight_bytes as f64);
         self.lag.update(registry, snapshot);
@@ -132,6 +147,9 @@ impl Instruments {
         }
         for (kind, total) in &snapshot.publish_errors {
             self.publish_errors.set(registry, kind, *total);
+        }
+        for (kind, total) in &snapshot.dead_letters {
+            self.dead_letters.set(registry, kind, *total);
         }
         self.reconnects.set(registry, "postgres", snapshot.postgres_reconnects);
         self.reconnects.set(registry, "kafka", snapshot.kafka_reconnects);

@@ -1,7 +1,7 @@
 //! Between the core and the dead-letter table.
 
 use outboxd_core::headers::Sequence;
-use outboxd_core::parking::Parcel;
+use outboxd_core::parking::{Parcel, Reason};
 use outboxd_core::relay::Replayed;
 
 use super::Runner;
@@ -56,6 +56,8 @@ impl<S: Sink> Runner<S> {
     }
 
     pub(super) fn park(&mut self, parcel: Box<Parcel>) {
+        self.snapshot.parked(&parcel);
+        log(&parcel);
         if let Some(table) = &self.letters.table {
             table.park(parcel);
         }
@@ -82,5 +84,38 @@ impl<S: Sink> Runner<S> {
             }
             News::Stop(stop) => self.relay.handle_stop(now, stop),
         }
+    }
+}
+
+/// Never the key or the value: they may be secrets.
+fn log(parcel: &Parcel) {
+    let position = parcel.sequence.to_string();
+    let (event_id, topic) = (parcel.event_id.as_deref(), parcel.topic.as_deref());
+    match &parcel.reason {
+        Reason::Refused(error) => tracing::warn!(
+            event = "publish.parked",
+            event_id,
+            topic,
+            position,
+            error_kind = error.kind.as_str(),
+            error = error.message,
+            "an event cannot be published; it is parked, and what follows of its key waits"
+        ),
+        Reason::Skipped(error) => tracing::warn!(
+            event = "publish.skipped",
+            event_id,
+            topic,
+            position,
+            error_kind = error.kind.as_str(),
+            error = error.message,
+            "an event cannot be published; it is skipped, as configured"
+        ),
+        Reason::Behind => tracing::debug!(
+            event = "publish.parked",
+            event_id,
+            topic,
+            position,
+            "parked behind an earlier event of its key"
+        ),
     }
 }
