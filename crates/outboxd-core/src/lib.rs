@@ -6,6 +6,7 @@
 //! [`progress`] says what is durable, and [`relay`] is the state machine that drives them.
 //! [`gate`] decides at the start of a session whether it is safe to go on.
 
+pub mod backoff;
 #[cfg(any(test, feature = "encode"))]
 pub mod encode;
 pub mod event;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use outboxd_core::gate::{Observed, Publication, Server, Slot};
 use outboxd_core::lsn::Lsn;
 use outboxd_core::progress::Progress;
@@ -67,17 +66,6 @@ pub struct Watched {
 }
 
 impl Opener {
-    /// After 100 ms, 200 ms … with jitter, by default.
-    pub fn backoff(&self) -> ExponentialBackoff {
-        let (first, longest) = self.backoff;
-        ExponentialBuilder::default()
-            .with_min_delay(first)
-            .with_max_delay(longest)
-            .with_jitter()
-            .without_max_times()
-            .build()
-    }
-
     /// Connects and asks for the lock of this name on the walsender session, which it dies with.
     pub(crate) async fn connect(&self) -> Result<Connected, LinkFailure> {
         let params = connect_params(&self.source, &self.source.replication_url)?;

@@ -49,7 +49,7 @@ async fn a_walsender_killed_again_and_again_repeats_nothing() -> Result<()> {
         killed += scene.database.query(TERMINATE).await?.len();
     }
     println!("{killed} walsenders killed");
-    ensure!(killed >= 15, "only {killed} walsenders were there to be killed");
+    ensure!(killed >= 10, "only {killed} walsenders were there to be killed");
     writers.stop().await?;
     conclude(&scene.database, &topic, scene.kind(), relay).await?.expect_perfect()
 }

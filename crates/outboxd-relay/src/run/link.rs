@@ -5,14 +5,17 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outboxd_core::backoff::Backoff;
 use outboxd_core::lsn::Lsn;
 use outboxd_core::progress::Recorded;
 use outboxd_core::relay::Opened;
 use outboxd_core::stop::Stop;
+use outboxd_core::time::Tick;
 use tokio::time::Instant;
 
 use super::pace::Pace;
@@ -26,8 +29,7 @@ pub(super) struct Link {
     hold: Hold,
     /// What is to be done when the session is free.
     commands: VecDeque<Command>,
-    /// `None` before the first attempt, which is not kept waiting.
-    backoff: Option<backon::ExponentialBackoff>,
+    backoff: Backoff,
 }
 
 /// What came of it.
@@ -89,13 +91,14 @@ type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Link {
     pub(super) fn new(opener: Arc<Opener>) -> Self {
-        Self { opener, hold: Hold::None, commands: VecDeque::new(), backoff: None }
+        let (first, longest) = opener.backoff;
+        let backoff = Backoff::new(first, longest);
+        Self { opener, hold: Hold::None, commands: VecDeque::new(), backoff }
     }
 
-    /// Opens the next session after the back-off. The first one at once.
-    pub(super) fn connect(&mut self) {
-        let wait = self.backoff.as_mut().and_then(Iterator::next).unwrap_or(Duration::ZERO);
-        self.backoff.get_or_insert_with(|| self.opener.backoff());
+    /// Opens the next session after the back-off.
+    pub(super) fn connect(&mut self, now: Tick) {
+        let wait = self.backoff.attempt(now, dice());
         let opener = Arc::clone(&self.opener);
         self.hold = Hold::Connecting(Box::pin(async move {
             tokio::time::sleep(wait).await;
@@ -182,6 +185,9 @@ impl Link {
             }
             Hold::Waiting(doing) => {
                 let result = doing.await;
+                if result.is_err() {
+                    self.backoff.stand_back();
+                }
                 self.connected(result.map(Connected::Locked))
             }
             Hold::Idle { ping_at, .. } => {
@@ -235,7 +241,7 @@ impl Link {
         self.hold = Hold::None;
         match result {
             Ok(Done::Started) => {
-                self.backoff = Some(self.opener.backoff());
+                self.backoff.succeeded();
                 let pace = Pace::default();
                 self.hold = Hold::Streaming { session: Box::new(session), pace };
                 LinkEvent::Started
@@ -315,6 +321,12 @@ impl From<SourceError> for LinkFailure {
             _ => Self::Session(error),
         }
     }
+}
+
+/// Each hasher has keys of its own.
+fn dice() -> u32 {
+    let hash = RandomState::new().hash_one(0);
+    u32::try_from(hash >> 32).unwrap_or_default()
 }
 
 /// A third of the server's idle_session_timeout for us.

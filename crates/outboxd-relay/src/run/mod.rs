@@ -106,7 +106,7 @@ impl<S: Sink> Runner<S> {
     fn carry_out(&mut self) {
         while let Some(output) = self.relay.poll_output() {
             match output {
-                Output::Open => self.link.connect(),
+                Output::Open => self.link.connect(self.stopwatch.now().tick),
                 Output::ReadProgress => self.read_progress(tasks::Purpose::Claim),
                 Output::CreateSlot => self.link.create_slot(),
                 Output::StartStream => {
