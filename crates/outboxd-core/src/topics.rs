@@ -17,6 +17,10 @@ use crate::topic::{TopicError, TopicInfo};
 
 #[derive(Debug)]
 pub struct Topics {
+    policy: OnPartitionsChanged,
+    /// To be looked up again.
+    due: Vec<String>,
+    switched: Vec<Switched>,
     by_name: HashMap<String, TopicId>,
     topics: Vec<Topic>,
     lanes: Vec<Lane>,
@@ -44,6 +48,31 @@ pub enum Admission {
     },
 }
 
+/// What to do when a topic has got more partitions: keys move to others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnPartitionsChanged {
+    Stop,
+    /// Go over to the new number between two transactions, with nothing in flight.
+    Switch,
+}
+
+/// Where in the stream a record stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Boundary {
+    /// Nothing of its transaction was handed out yet.
+    pub is_first: bool,
+    /// Records without a report.
+    pub in_flight: usize,
+}
+
+/// A topic went over to another number of partitions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Switched {
+    pub topic: String,
+    pub from: u32,
+    pub to: u32,
+}
+
 /// What an answer about a topic means.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Learned {
@@ -66,6 +95,8 @@ struct Topic {
     state: State,
     /// The lanes of its partitions: the first, and how many.
     lanes: Option<(u32, u32)>,
+    /// It has more partitions now, and goes over to them at the next boundary.
+    next: Option<TopicInfo>,
 }
 
 #[derive(Debug)]
@@ -83,6 +114,8 @@ enum State {
     Known {
         info: TopicInfo,
         learned_at: Tick,
+        /// It is being looked up again while it is used.
+        checking: bool,
     },
 }
 
@@ -94,8 +127,11 @@ struct Lane {
 }
 
 impl Topics {
-    pub fn new() -> Self {
+    pub fn new(policy: OnPartitionsChanged) -> Self {
         Self {
+            policy,
+            due: Vec::new(),
+            switched: Vec::new(),
             by_name: HashMap::new(),
             topics: Vec::new(),
             lanes: Vec::new(),
@@ -127,22 +163,38 @@ impl Topics {
 
     /// Whether the record may be handed out now. It is refused only by what was looked up lately:
     /// limits are changed by administrators.
-    pub fn admit(&mut self, now: Now, record: &Mapped<'_>) -> Admission {
-        self.admit_by(now, record, now.tick - BELIEVED_FOR)
+    pub fn admit(&mut self, now: Now, record: &Mapped<'_>, boundary: Boundary) -> Admission {
+        self.admit_by(now, record, boundary, now.tick - BELIEVED_FOR)
     }
 
     /// As [`Self::admit`], refused only by what was looked up at or after a moment.
-    pub fn admit_by(&mut self, now: Now, record: &Mapped<'_>, believed: Tick) -> Admission {
+    pub fn admit_by(
+        &mut self,
+        now: Now,
+        record: &Mapped<'_>,
+        boundary: Boundary,
+        believed: Tick,
+    ) -> Admission {
         let id = self.id(record.topic);
-        let Topic { state, lanes, .. } = &mut self.topics[id.0 as usize];
+        if self.topics[id.0 as usize].next.is_some() && boundary.is_first {
+            if boundary.in_flight > 0 {
+                return Admission::Wait { until: None };
+            }
+            self.switch(id, now.tick);
+        }
+        let Topic { name, state, lanes, .. } = &mut self.topics[id.0 as usize];
         match state {
-            State::Known { info, learned_at } => {
+            State::Known { info, learned_at, checking } => {
                 if let Some(refused) = refuse(now, info, record) {
                     if *learned_at >= believed {
                         return refused;
                     }
                     *state = State::Asked { unknown_since: None };
                     return Admission::Ask;
+                }
+                if now.tick.since(*learned_at) >= CHECK_EVERY && !*checking {
+                    *checking = true;
+                    self.due.push(name.clone());
                 }
                 let partition = record.partition(info.partitions);
                 let first_lane = lanes.map_or(0, |(first, _)| first);
@@ -167,6 +219,64 @@ impl Topics {
         }
     }
 
+    /// Topics to be looked up again, beside their use.
+    pub fn take_due(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Topics that went over to another number of partitions.
+    pub fn take_switched(&mut self) -> Vec<Switched> {
+        std::mem::take(&mut self.switched)
+    }
+
+    /// What is known now. Without an answer, what was known stays.
+    fn check(&mut self, id: TopicId, now: Tick, answer: Result<TopicInfo, TopicError>) -> Learned {
+        let policy = self.policy;
+        let topic = &mut self.topics[id.0 as usize];
+        let State::Known { info, learned_at, checking } = &mut topic.state else {
+            return Learned::Known;
+        };
+        if !std::mem::take(checking) {
+            return Learned::Known;
+        }
+        *learned_at = now;
+        let Ok(found) = answer else { return Learned::Known };
+        let (from, to) = (info.partitions, found.partitions);
+        if from == to {
+            *info = found;
+            return Learned::Known;
+        }
+        if policy == OnPartitionsChanged::Switch && to > from {
+            topic.next = Some(found);
+            return Learned::Known;
+        }
+        Learned::PartitionsChanged { recorded: from, found: to }
+    }
+
+    fn switch(&mut self, id: TopicId, now: Tick) {
+        let topic = &mut self.topics[id.0 as usize];
+        let Some(info) = topic.next.take() else { return };
+        let from = topic.lanes.map_or(0, |(_, count)| count);
+        let to = info.partitions;
+        topic.state = State::Known { info, learned_at: now, checking: false };
+        let name = topic.name.clone();
+        self.open_lanes(id, to);
+        self.recorded.insert(name.clone(), to);
+        self.switched.push(Switched { topic: name, from, to });
+    }
+
+    /// Lanes for so many partitions, unless there are.
+    fn open_lanes(&mut self, id: TopicId, partitions: u32) {
+        let topic = &mut self.topics[id.0 as usize];
+        if topic.lanes.is_some_and(|(_, count)| count == partitions) {
+            return;
+        }
+        let first = u32::try_from(self.lanes.len()).expect("fewer than 2^32 partitions");
+        topic.lanes = Some((first, partitions));
+        let lane = Lane { topic: id, in_flight: 0, acked_at: None };
+        self.lanes.extend((0..partitions).map(|_| lane));
+    }
+
     pub fn learn(
         &mut self,
         now: Tick,
@@ -174,22 +284,28 @@ impl Topics {
         answer: Result<TopicInfo, TopicError>,
     ) -> Learned {
         let Some(&id) = self.by_name.get(name) else { return Learned::Unavailable };
-        let first_lane = u32::try_from(self.lanes.len()).expect("fewer than 2^32 partitions");
         let topic = &mut self.topics[id.0 as usize];
-        let State::Asked { unknown_since } = topic.state else { return Learned::Known };
+        let State::Asked { unknown_since } = topic.state else {
+            return self.check(id, now, answer);
+        };
         match answer {
             Ok(info) if info.partitions > 0 => {
-                let partitions = info.partitions;
-                topic.state = State::Known { info, learned_at: now };
-                if topic.lanes.is_none_or(|(_, count)| count != partitions) {
-                    topic.lanes = Some((first_lane, partitions));
-                    let lane = Lane { topic: id, in_flight: 0, acked_at: None };
-                    self.lanes.extend((0..partitions).map(|_| lane));
-                }
-                match self.recorded.insert(name.to_owned(), partitions) {
-                    None => Learned::New { partitions },
-                    Some(count) if count == partitions => Learned::Known,
-                    Some(recorded) => Learned::PartitionsChanged { recorded, found: partitions },
+                let found = info.partitions;
+                let recorded = *self.recorded.entry(name.to_owned()).or_insert(0);
+                let switches = self.policy == OnPartitionsChanged::Switch;
+                let grown = switches && recorded > 0 && found > recorded;
+                let partitions = if grown { recorded } else { found };
+                topic.next = grown.then(|| info.clone());
+                let info = TopicInfo { partitions, ..info };
+                topic.state = State::Known { info, learned_at: now, checking: false };
+                self.open_lanes(id, partitions);
+                match recorded {
+                    0 => {
+                        self.recorded.insert(name.to_owned(), found);
+                        Learned::New { partitions: found }
+                    }
+                    recorded if recorded == partitions => Learned::Known,
+                    recorded => Learned::PartitionsChanged { recorded, found },
                 }
             }
             answer => {
@@ -237,15 +353,14 @@ impl Topics {
             return id;
         }
         let id = u32::try_from(self.topics.len()).expect("fewer than 2^32 topics");
-        self.topics.push(Topic { name: name.to_owned(), state: State::Unasked, lanes: None });
+        self.topics.push(Topic {
+            name: name.to_owned(),
+            state: State::Unasked,
+            lanes: None,
+            next: None,
+        });
         self.by_name.insert(name.to_owned(), TopicId(id));
         TopicId(id)
-    }
-}
-
-impl Default for Topics {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -330,4 +445,6 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long brokers must keep saying that a topic does not exist.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How often a topic in use is looked up again.
+const CHECK_EVERY: Duration = Duration::from_secs(30);
 const BELIEVED_FOR: Duration = Duration::from_secs(1);

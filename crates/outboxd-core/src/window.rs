@@ -311,6 +311,14 @@ impl Window {
         }
     }
 
+    /// Nothing of the open transaction was handed out, now or before.
+    pub fn is_transaction_fresh(&self) -> bool {
+        match self.cursor {
+            Cursor::Inside { number, .. } => !self.transaction(number).has_events,
+            Cursor::Between | Cursor::Skipping(_) => false,
+        }
+    }
+
     /// The highest commit LSN of which a record was handed out or is durable.
     pub fn last_handed_out(&self) -> Lsn {
         let queued = self.transactions.iter().rev().find(|it| it.has_events);

@@ -11,6 +11,7 @@ use outboxd_core::relation::{ColumnNames, ExtraColumn, OptionalColumn, TableName
 use outboxd_core::relay::{Goal, Settings};
 use outboxd_core::route::TopicRules;
 use outboxd_core::stop::{Code, Stop};
+use outboxd_core::topics::OnPartitionsChanged;
 use outboxd_core::window::Limits;
 use secrecy::ExposeSecret;
 
@@ -50,6 +51,10 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
             overhead: RECORD_OVERHEAD_BYTES,
         },
         parking: parking(config),
+        on_partitions_changed: match config.topic.on_partitions_changed {
+            config::OnPartitionsChanged::Stop => OnPartitionsChanged::Stop,
+            config::OnPartitionsChanged::Switch => OnPartitionsChanged::Switch,
+        },
         unrecorded_events_max: u64::from(delivery.max_unrecorded_events.get()),
         progress_interval: delivery.progress_interval,
         wal_sender_timeout: source.wal_sender_timeout,

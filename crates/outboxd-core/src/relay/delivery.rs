@@ -8,7 +8,7 @@ use crate::record::Token;
 use crate::stop::{Code, RecordError, Stop};
 use crate::time::Now;
 use crate::topic::{TopicError, TopicInfo};
-use crate::topics::Learned;
+use crate::topics::{Learned, Switched};
 
 impl Relay {
     /// The record is durable. Cheap: call [`Self::handle_reports_end`] after a batch of reports.
@@ -146,6 +146,20 @@ impl Relay {
         }
     }
 
+    /// Topics that are to be looked up beside their use, and those that have got more partitions.
+    pub(super) fn drive_topics(&mut self) {
+        for topic in self.topics.take_due() {
+            self.output(Output::DescribeTopic(topic));
+        }
+        for Switched { topic, from, to } in self.topics.take_switched() {
+            if self.ledger.is_owned() {
+                self.ledger.push(Entry::Topic { name: topic.clone(), partitions: to });
+            }
+            let at = self.window.last_handed_out();
+            self.note(Note::PartitionsSwitched { topic, from, to, at });
+        }
+    }
+
     fn producer_failed(&mut self, error: &str) {
         if self.producer == Producer::Alive {
             self.producer = Producer::Failed;
@@ -162,6 +176,6 @@ fn partitions_changed(topic: &str, recorded: u32, found: u32) -> Stop {
         ))
         .hint(
             "let consumers read what is there, then delete the record of this topic from the \
-             progress topic and start again",
+             progress topic and start again; or set topic.on_partitions_changed to \"switch\"",
         )
 }

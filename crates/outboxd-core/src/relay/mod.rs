@@ -47,7 +47,7 @@ use crate::parking::{self, Parking};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::time::{Now, Tick};
-use crate::topics::Topics;
+use crate::topics::{OnPartitionsChanged, Topics};
 use crate::trial::Trials;
 use crate::window::{Durable, Limits, Window};
 
@@ -58,6 +58,7 @@ pub struct Settings {
     pub goal: Goal,
     pub limits: Limits,
     pub parking: parking::Rules,
+    pub on_partitions_changed: OnPartitionsChanged,
     /// How many events may be handed to Kafka beyond the last durable progress record: the most
     /// that a kill can repeat.
     pub unrecorded_events_max: u64,
@@ -165,11 +166,12 @@ impl Relay {
     pub fn new(settings: Settings, mapper: Mapper) -> Self {
         let window = Window::new(settings.limits, Durable::default());
         let parking = Parking::new(settings.parking);
+        let topics = Topics::new(settings.on_partitions_changed);
         Self {
             settings,
             mapper,
             window,
-            topics: Topics::new(),
+            topics,
             parking,
             trials: Trials::default(),
             turn: None,

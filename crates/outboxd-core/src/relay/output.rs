@@ -111,6 +111,13 @@ pub enum Note {
         topic: String,
         error: TopicError,
     },
+    /// From the transaction that commits at `at` on.
+    PartitionsSwitched {
+        topic: String,
+        from: u32,
+        to: u32,
+        at: Lsn,
+    },
     Draining {
         in_flight: usize,
     },

@@ -8,7 +8,7 @@ use crate::pgoutput::Insert;
 use crate::record::{Record, Token};
 use crate::stop::{RecordError, RecordErrorKind};
 use crate::time::{Now, Tick};
-use crate::topics::{self, Admission, Topics};
+use crate::topics::{self, Admission, Boundary, Topics};
 use crate::trial::{Trials, Verdict};
 use crate::window::{Change, OutOfPlace, Window};
 
@@ -78,7 +78,9 @@ pub(super) fn place<'a>(
             return spot.refuse(window, parking, &mapped, kind, message);
         }
     };
-    let (topic_id, partition, lane) = match topics.admit(now, &mapped) {
+    let boundary =
+        Boundary { is_first: window.is_transaction_fresh(), in_flight: window.unacked() };
+    let (topic_id, partition, lane) = match topics.admit(now, &mapped, boundary) {
         Admission::Ready { topic, partition, lane } => (topic, partition, lane),
         Admission::Ask => return Err(Unplaced::Ask(mapped.topic.to_owned())),
         Admission::Wait { until } => return Err(Unplaced::Wait(until)),

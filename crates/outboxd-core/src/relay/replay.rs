@@ -11,7 +11,7 @@ use crate::mapping::Mapped;
 use crate::record::{HeaderBuffer, Record, Token};
 use crate::stop::RecordError;
 use crate::time::{Now, Tick};
-use crate::topics::Admission;
+use crate::topics::{Admission, Boundary};
 
 /// A row of the dead-letter table that is to be published.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -92,7 +92,9 @@ impl Relay {
             timestamp_ms: replay.timestamp_ms,
             dropped_headers: Vec::new(),
         };
-        match self.topics.admit_by(now, &mapped, *since) {
+        // Other records of the transaction that is being read may have been placed already.
+        let boundary = Boundary { is_first: false, in_flight: 0 };
+        match self.topics.admit_by(now, &mapped, boundary, *since) {
             Admission::Ready { topic, partition, lane: found } => {
                 *lane = Some(found);
                 self.topics.handed_out(found);

@@ -170,21 +170,18 @@ impl Relay {
     }
 
     fn handle_insert(&mut self, now: Now, body: &[u8], insert: Insert<'_>, emit: Emit<'_>) {
-        let placed = place(self.parts(), now, insert);
-        let unplaced = match placed {
-            Ok(Placed::Record(record)) => return emit(record),
-            Ok(Placed::Parcel(parcel)) => return self.output(Output::Park(parcel)),
-            Ok(Placed::Nothing) => return,
-            Err(unplaced) => unplaced,
-        };
-        match unplaced {
-            Unplaced::Ask(topic) => {
+        match place(self.parts(), now, insert) {
+            Ok(Placed::Record(record)) => emit(record),
+            Ok(Placed::Parcel(parcel)) => self.output(Output::Park(parcel)),
+            Ok(Placed::Nothing) => {}
+            Err(Unplaced::Ask(topic)) => {
                 self.held.fill(body, None);
                 self.output(Output::DescribeTopic(topic));
             }
-            Unplaced::Wait(until) => self.held.fill(body, until),
-            other => self.not_placed(now, &other),
+            Err(Unplaced::Wait(until)) => self.held.fill(body, until),
+            Err(unplaced) => self.not_placed(now, &unplaced),
         }
+        self.drive_topics();
     }
 
     fn skim_insert(&mut self, now: Now, relation: RelationId, cells: &[Cell<'_>], length: usize) {

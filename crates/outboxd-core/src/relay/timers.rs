@@ -41,6 +41,7 @@ impl Relay {
     /// Everything that may have become due by an input or by time.
     pub(super) fn drive(&mut self, now: Now) {
         self.clock.driven = now.tick;
+        self.drive_topics();
         self.drive_producer(now);
         self.drive_opening(now);
         self.drive_goal(now);

@@ -49,13 +49,6 @@ impl TopicConfig {
 
 impl Choice for OnPartitionsChanged {
     const ALL: &'static [(&'static str, Self)] = &[("stop", Self::Stop), ("switch", Self::Switch)];
-
-    fn not_yet(self) -> Option<&'static str> {
-        match self {
-            Self::Stop => None,
-            Self::Switch => Some("set it to \"stop\"; switching comes in a later version"),
-        }
-    }
 }
 
 /// Text whose `${…}` names columns: printed as it is, because it is read as it is.

@@ -51,6 +51,14 @@ pub(super) fn log(note: &Note) {
         Note::TopicUnavailable { topic, error } => {
             tracing::warn!(event = "topic.unavailable", topic, %error, "its events wait");
         }
+        Note::PartitionsSwitched { topic, from, to, at } => tracing::warn!(
+            event = "topic.partitions_switched",
+            topic,
+            from,
+            to,
+            lsn = %at,
+            "keys are placed over the new number of partitions from this transaction on"
+        ),
         Note::Draining { in_flight } => {
             tracing::info!(event = "relay.draining", in_flight, "waiting for what is in flight");
         }

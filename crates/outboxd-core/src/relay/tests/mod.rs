@@ -6,6 +6,7 @@ mod kafka;
 mod letters;
 mod opening;
 mod parking;
+mod partitions;
 mod postgres;
 mod producing;
 mod random;
@@ -19,6 +20,7 @@ use crate::gate::Rules;
 use crate::mapping::{Mapper, MappingConfig};
 use crate::parking::{Policy, Rules as ParkingRules};
 use crate::relation::TableName;
+use crate::topics::OnPartitionsChanged;
 use crate::window::Limits;
 
 fn settings() -> Settings {
@@ -35,6 +37,7 @@ fn settings() -> Settings {
         goal: Goal::Run,
         limits: Limits { events: 1000, bytes: 1 << 20, overhead: 0 },
         parking: ParkingRules { policy: Policy::Halt, max_parked: 1000, max_parked_per_key: 100 },
+        on_partitions_changed: OnPartitionsChanged::Stop,
         unrecorded_events_max: 1000,
         progress_interval: Duration::from_millis(100),
         wal_sender_timeout: Duration::from_secs(15),
