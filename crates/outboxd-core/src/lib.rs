@@ -18,6 +18,8 @@ pub mod mapping;
 pub mod murmur2;
 pub mod parking;
 pub mod pgoutput;
+#[cfg(test)]
+mod planted;
 pub mod progress;
 pub mod record;
 pub mod relation;

@@ -104,6 +104,8 @@ pub struct Parking {
 struct Blocked {
     topic: Option<String>,
     rows: u64,
+    /// The first row that was in the way. An event before it has nothing to wait for.
+    first: Sequence,
 }
 
 impl Parking {
@@ -152,7 +154,7 @@ impl Parking {
                 self.settled.insert(row.sequence.at);
             }
             if row.is_unresolved {
-                self.count(row.topic.as_deref(), row.key.as_deref());
+                self.count(row.sequence, row.topic.as_deref(), row.key.as_deref());
             }
         }
     }
@@ -162,10 +164,19 @@ impl Parking {
         !self.settled.is_empty() && self.settled.contains(&at)
     }
 
-    /// An earlier event of the same topic and key is parked.
-    pub fn blocks(&self, topic: &str, key: Option<&[u8]>) -> bool {
+    /// Whether an event at or past this position has a row from before the session: what lies
+    /// before it in the stream may still have to be published.
+    pub fn is_ahead_of(&self, end_lsn: Lsn) -> bool {
+        self.settled.last().is_some_and(|at| at.commit_lsn >= end_lsn)
+    }
+
+    /// An earlier event of the same topic and key is parked. A later one may be too, when the stream
+    /// goes back to a recorded position.
+    pub fn blocks(&self, at: Sequence, topic: &str, key: Option<&[u8]>) -> bool {
         let Some(key) = key.filter(|_| !self.keys.is_empty()) else { return false };
-        let covers = |blocked: &Blocked| blocked.topic.as_deref().is_none_or(|it| it == topic);
+        let covers = |blocked: &Blocked| {
+            blocked.first < at && blocked.topic.as_deref().is_none_or(|it| it == topic)
+        };
         self.keys.get(key).is_some_and(|topics| topics.iter().any(covers))
     }
 
@@ -192,7 +203,7 @@ impl Parking {
         self.newest = self.newest.max(parcel.sequence.at.commit_lsn);
         self.in_flight.insert(parcel.token);
         if !matches!(parcel.reason, Reason::Skipped(_)) {
-            self.count(parcel.topic.as_deref(), parcel.key.as_deref());
+            self.count(parcel.sequence, parcel.topic.as_deref(), parcel.key.as_deref());
         }
     }
 
@@ -224,13 +235,16 @@ impl Parking {
     }
 
     /// Events without a key are alone: nothing waits for them.
-    fn count(&mut self, topic: Option<&str>, key: Option<&[u8]>) {
+    fn count(&mut self, at: Sequence, topic: Option<&str>, key: Option<&[u8]>) {
         self.rows += 1;
         let Some(key) = key else { return };
         let topics = self.keys.entry(key.to_vec()).or_default();
         match topics.iter_mut().find(|it| it.topic.as_deref() == topic) {
-            Some(blocked) => blocked.rows += 1,
-            None => topics.push(Blocked { topic: topic.map(str::to_owned), rows: 1 }),
+            Some(blocked) => {
+                blocked.rows += 1;
+                blocked.first = blocked.first.min(at);
+            }
+            None => topics.push(Blocked { topic: topic.map(str::to_owned), rows: 1, first: at }),
         }
     }
 }

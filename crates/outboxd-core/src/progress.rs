@@ -6,7 +6,8 @@
 //!
 //! Keys: `progress/<acquisition>` for the position, `topic/<name>` for the partition count that
 //! events of a topic were placed with. The acquisition stands in the key, so that compaction never
-//! drops a newer owner's record for a late one of a former owner; the highest acquisition wins.
+//! drops a newer owner's record for a late one of a former owner; the highest acquisition wins, and
+//! of one acquisition the highest position.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -14,6 +15,8 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 
 use crate::lsn::Lsn;
+#[cfg(test)]
+use crate::planted::{Planted, is_planted};
 use crate::window::{Durable, LastCommit, Partial};
 
 /// The format that this version writes, and the only one it reads.
@@ -65,6 +68,13 @@ impl Progress {
     pub fn newest_identity(&self) -> Lsn {
         let partial = self.partial.map_or(Lsn::ZERO, |partial| partial.commit_lsn);
         self.last_event_lsn.max(partial).max(self.parked_lsn)
+    }
+
+    /// Rises with every record of an owner. Two relays may have claimed the same acquisition, the
+    /// claim of one being late: it must not set back the other, who was found alone.
+    fn height(&self) -> impl Ord + use<> {
+        let partial = self.partial.map(|partial| (partial.commit_lsn, partial.changes));
+        (self.epoch, !self.creating, self.end_lsn, partial)
     }
 
     pub fn key(&self) -> Vec<u8> {
@@ -129,10 +139,19 @@ impl Recorded {
                                 "its key and its value name different acquisitions",
                             ));
                         }
-                        positions.insert(number, progress)
+                        #[cfg(test)]
+                        if is_planted(Planted::BelievesZombie) {
+                            positions.clear();
+                        }
+                        let known = positions.get(&number).map(Progress::height);
+                        if known.is_none_or(|known| known <= progress.height()) {
+                            positions.insert(number, progress);
+                        }
                     }
-                    None => positions.remove(&number),
-                };
+                    None => {
+                        positions.remove(&number);
+                    }
+                }
             } else if let Some(topic) = key.strip_prefix(TOPIC) {
                 match value {
                     Some(value) => topics.insert(topic.to_owned(), parse_topic(offset, value)?),

@@ -27,6 +27,8 @@ use std::fmt;
 
 use crate::lsn::Lsn;
 use crate::pgoutput::{Begin, Commit, Xid};
+#[cfg(test)]
+use crate::planted::{Planted, is_planted};
 use crate::record::{Identity, Token};
 use crate::time::PgTimestamp;
 
@@ -213,6 +215,11 @@ impl Window {
     /// An empty window at a recorded position.
     pub fn new(limits: Limits, durable: Durable) -> Self {
         let mut transactions = VecDeque::new();
+        #[cfg(test)]
+        let durable = match is_planted(Planted::ForgetsOrdinal) {
+            true => Durable { partial: None, ..durable },
+            false => durable,
+        };
         if let Some(partial) = durable.partial {
             transactions.push_back(Transaction {
                 commit_lsn: partial.commit_lsn,
@@ -251,6 +258,14 @@ impl Window {
     }
 
     pub fn durable(&self) -> Durable {
+        #[cfg(test)]
+        if is_planted(Planted::ConfirmsOneEarly)
+            && let Some(Transaction { end: Some((end_lsn, last)), .. }) = self.transactions.front()
+        {
+            let last_commit = Some(*last);
+            let last_event_lsn = last.commit_lsn;
+            return Durable { end_lsn: *end_lsn, partial: None, last_commit, last_event_lsn };
+        }
         Durable {
             end_lsn: self.end_lsn,
             partial: self.partial(),
@@ -492,6 +507,10 @@ impl Window {
     /// The server has sent all that was committed up to `wal_end`. Moves the position only when
     /// nothing is open: a keepalive inside a transaction says nothing about that transaction.
     pub fn advance_idle(&mut self, wal_end: Lsn) {
+        #[cfg(test)]
+        if is_planted(Planted::ConfirmsInside) {
+            self.end_lsn = self.end_lsn.max(wal_end);
+        }
         if self.is_idle() && wal_end > self.end_lsn {
             self.end_lsn = wal_end;
         }

@@ -6,6 +6,8 @@ use crate::headers::Sequence;
 use crate::ledger::{Entry, Position};
 use crate::lsn::Lsn;
 use crate::parking::{ParkedRow, Policy};
+#[cfg(test)]
+use crate::planted::{Planted, is_planted};
 use crate::progress::{Progress, Recorded};
 use crate::record::Identity;
 use crate::time::Now;
@@ -217,6 +219,11 @@ impl Relay {
         self.confirmed = durable.end_lsn.min(self.confirmed);
         self.recorded_records = 0;
         self.trials.reset();
+        #[cfg(test)]
+        let durable = match is_planted(Planted::SkipsAfterRewind) {
+            true => Durable { end_lsn: durable.end_lsn.max(self.received), ..durable },
+            false => durable,
+        };
         self.window = Window::new(self.settings.limits, durable);
     }
 

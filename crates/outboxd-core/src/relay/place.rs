@@ -63,11 +63,11 @@ pub(super) fn place<'a>(
             return Ok(Placed::Nothing);
         }
         Err(MapError::Record(error)) => {
-            return spot.park_row(window, parking, error).map(Placed::Parcel);
+            return spot.park_row(window, parking, &error).map(Placed::Parcel);
         }
         Err(error) => return Err(Unplaced::Violated(error.to_string())),
     };
-    if parking.blocks(mapped.topic, mapped.key) {
+    if parking.blocks(spot.sequence, mapped.topic, mapped.key) {
         return spot.park_record(window, parking, &mapped, Reason::Behind).map(Placed::Parcel);
     }
     let alone = match trials.judge(spot.token(), window.unacked()) {
@@ -111,7 +111,7 @@ pub(super) fn place<'a>(
 /// The place of an insert that was too large to be read, and cannot be sent.
 pub(super) fn place_unread(
     parts: Parts<'_>,
-    error: RecordError,
+    error: &RecordError,
 ) -> Result<Placed<'static>, Unplaced> {
     let Parts { window, parking, trials, epoch, .. } = parts;
     match Spot::find(window, parking, trials, epoch)? {
@@ -201,12 +201,12 @@ impl Spot {
         self,
         window: &mut Window,
         parking: &mut Parking,
-        error: RecordError,
+        error: &RecordError,
     ) -> Result<Box<Parcel>, Unplaced> {
         let reason = reason(parking.policy(), error.clone())?;
         parking.check_room(error.topic.as_deref(), error.key.as_deref())?;
         let token = self.take(window, 0, PARKED)?;
-        let parcel = Parcel::of_row(token, self.sequence, &error, reason);
+        let parcel = Parcel::of_row(token, self.sequence, error, reason);
         parking.park(&parcel);
         Ok(Box::new(parcel))
     }

@@ -1,12 +1,13 @@
 //! Publishing parked events again: one at a time, with nothing else in flight.
 //!
 //! While one waits for its turn nothing is read, so that the window empties; then it goes alone, and
-//! a refusal is its own. Its topic is looked up anew before it is refused, since what was wrong is
-//! supposed to have been mended. A topic that is not available keeps nobody waiting: the event is
-//! given back to be offered later.
+//! a refusal is its own. While something of the stream before it is still to be published, because it
+//! was lost or because the stream went back, it is not its time. Its topic is looked up anew before
+//! it is refused, since what was wrong is supposed to have been mended. A topic that is not available
+//! keeps nobody waiting: the event is given back to be offered later.
 
 use super::stream::Emit;
-use super::{Output, Producer, Relay};
+use super::{Output, Producer, Relay, Session};
 use crate::mapping::Mapped;
 use crate::record::{HeaderBuffer, Record, Token};
 use crate::stop::RecordError;
@@ -43,6 +44,8 @@ pub(super) struct Turn {
     since: Tick,
     /// Where it is in flight.
     lane: Option<u32>,
+    /// The session that it was offered in is gone, and another relay may have dealt with the row.
+    is_orphan: bool,
 }
 
 impl Turn {
@@ -56,13 +59,26 @@ impl Relay {
     pub fn handle_replay(&mut self, now: Now, replay: Replay) {
         self.observe(now);
         assert!(self.turn.is_none(), "one replay at a time");
-        self.turn = Some(Turn { replay, since: now.tick, lane: None });
+        self.turn = Some(Turn { replay, since: now.tick, lane: None, is_orphan: false });
+        if matches!(self.session, Session::Closed | Session::Opening(_) | Session::Finished) {
+            // Offered in a session that has just been given up.
+            self.end_replay(Replayed::Later);
+        }
         self.drive(now);
     }
 
     /// A row of the dead-letter table is resolved: its event is published, or discarded.
     pub fn handle_resolved(&mut self, topic: Option<&str>, key: Option<&[u8]>) {
         self.parking.resolved(topic, key);
+    }
+
+    /// Gives back what would overtake the stream.
+    pub(super) fn drive_replay(&mut self) {
+        let waits = self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight());
+        let is_early = self.window.lost() > 0 || self.parking.is_ahead_of(self.window.end_lsn());
+        if waits && is_early {
+            self.end_replay(Replayed::Later);
+        }
     }
 
     /// It is its turn.
@@ -75,7 +91,7 @@ impl Relay {
     }
 
     pub(super) fn replay(&mut self, now: Now, emit: Emit<'_>) {
-        let Some(Turn { replay, since, lane }) = &mut self.turn else { return };
+        let Some(Turn { replay, since, lane, .. }) = &mut self.turn else { return };
         let mut headers = HeaderBuffer::default();
         for (name, value) in &replay.headers {
             headers.push(name, value);
@@ -135,21 +151,27 @@ impl Relay {
         self.end_replay(Replayed::Published);
     }
 
-    /// It goes again with the next producer.
+    /// It goes again with the next producer, in the same session only.
     pub(super) fn replay_lost(&mut self) {
         if let Some(lane) = self.replay_lane() {
             self.topics.lost(lane);
         }
+        self.turn.take_if(|turn| turn.is_orphan);
     }
 
     pub(super) fn replay_refused(&mut self, error: &RecordError) {
-        self.replay_lost();
+        if let Some(lane) = self.replay_lane() {
+            self.topics.lost(lane);
+        }
         self.end_replay(Replayed::Refused(error.clone()));
     }
 
     /// The session is gone. What is in flight may still be acknowledged.
     pub(super) fn forget_replay(&mut self) {
         self.turn.take_if(|turn| !turn.is_in_flight());
+        if let Some(turn) = &mut self.turn {
+            turn.is_orphan = true;
+        }
     }
 
     fn replay_lane(&mut self) -> Option<u32> {

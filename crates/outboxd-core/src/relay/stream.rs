@@ -6,9 +6,13 @@ use super::place::{Parts, Placed, Unplaced, place, place_unread};
 use super::{CloseReason, Held, Note, Output, Relay, Session};
 use crate::parking::Full;
 use crate::pgoutput::{Cell, Commit, Insert, LogicalMessage, Message, Relation, RelationId};
+#[cfg(test)]
+use crate::planted::{Planted, is_planted};
 use crate::record::Record;
 use crate::stop::{Code, RecordError, Stop};
 use crate::time::{Now, Tick};
+#[cfg(test)]
+use crate::window::Change;
 use crate::window::WindowError;
 use crate::wire::Frame;
 
@@ -134,6 +138,10 @@ impl Relay {
                 self.heed(now, begun);
             }
             Ok(Message::Commit(commit)) => self.handle_commit(now, commit),
+            #[cfg(test)]
+            Ok(Message::Relation(_))
+                if is_planted(Planted::DropsRelations)
+                    && self.window.change() == Ok(Change::Skip) => {}
             Ok(Message::Relation(relation)) => self.handle_relation(now, &relation),
             // A message outside a transaction comes when it is read, between transactions, and is
             // no change of any.
@@ -172,7 +180,13 @@ impl Relay {
     fn handle_insert(&mut self, now: Now, body: &[u8], insert: Insert<'_>, emit: Emit<'_>) {
         match place(self.parts(), now, insert) {
             Ok(Placed::Record(record)) => emit(record),
-            Ok(Placed::Parcel(parcel)) => self.output(Output::Park(parcel)),
+            Ok(Placed::Parcel(parcel)) => {
+                #[cfg(test)]
+                if is_planted(Planted::PassesParcel) && self.parking.parked(parcel.token) {
+                    self.window.ack(parcel.token);
+                }
+                self.output(Output::Park(parcel));
+            }
             Ok(Placed::Nothing) => {}
             Err(Unplaced::Ask(topic)) => {
                 self.held.fill(body, None);
@@ -191,7 +205,7 @@ impl Relay {
             Err(error) => return self.violated(&error),
         };
         let message = format!("{} ({length} bytes)", error.message);
-        match place_unread(self.parts(), RecordError { message, ..error }) {
+        match place_unread(self.parts(), &RecordError { message, ..error }) {
             Ok(Placed::Parcel(parcel)) => self.output(Output::Park(parcel)),
             Ok(Placed::Record(_) | Placed::Nothing) => {}
             Err(unplaced) => self.not_placed(now, &unplaced),
@@ -260,7 +274,7 @@ fn halt(error: &RecordError) -> Stop {
     Stop::new(Code::Record(error.kind), format!("event {id} cannot be published"))
         .detail(format!("event id {id}, key {key}, topic {topic}: {}", error.message))
         .hint(
-            "everything before it is published and nothing after it; correct the topic or its \
+            "everything before it is published, and it comes again; correct the topic or its \
              limits and start again, or have it parked: errors.on_record_error = \"park\", with the table \
              that `outboxd setup` makes",
         )

@@ -43,6 +43,7 @@ impl Relay {
         self.clock.driven = now.tick;
         self.drive_topics();
         self.drive_producer(now);
+        self.drive_replay();
         self.drive_opening(now);
         self.drive_goal(now);
         self.record_position(now);

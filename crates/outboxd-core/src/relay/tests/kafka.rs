@@ -55,16 +55,6 @@ impl Kafka {
         token
     }
 
-    /// Indexes of the records that may be written next: the oldest of each partition.
-    pub(super) fn heads(&self) -> Vec<usize> {
-        let lane = |sent: &Sent| (sent.topic.clone(), sent.partition);
-        let is_head = |&index: &usize| {
-            let head = lane(&self.in_flight[index]);
-            self.in_flight[..index].iter().all(|sent| lane(sent) != head)
-        };
-        (0..self.in_flight.len()).filter(is_head).collect()
-    }
-
     /// Writes the progress record in flight and gives its offset.
     pub(super) fn write_progress(&mut self) -> i64 {
         let entry = self.progress_in_flight.pop_front().expect("a progress record in flight");

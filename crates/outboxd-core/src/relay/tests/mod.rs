@@ -9,7 +9,7 @@ mod parking;
 mod partitions;
 mod postgres;
 mod producing;
-mod random;
+mod sim;
 mod streaming;
 mod timing;
 

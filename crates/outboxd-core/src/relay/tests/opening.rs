@@ -393,3 +393,17 @@ fn first_run(goal: Goal) -> Driver {
     assert_eq!(driver.postgres.flush_lsn, START);
     driver
 }
+
+/// The claim of a relay that lost its session before it was written.
+#[test]
+fn a_late_claim_of_the_same_acquisition_does_not_set_the_position_back() {
+    let mut driver = Driver::warm();
+    let end = driver.relay.confirmed();
+    let mut late = driver.kafka.recorded().progress.expect("a position");
+    late.end_lsn = START;
+    driver.kafka.progress.push((late.key(), Some(late.value())));
+    driver.restart_process();
+    driver.reopen();
+    assert_eq!(driver.relay.confirmed(), end);
+    assert_eq!(driver.written(), ["a", "b"]);
+}

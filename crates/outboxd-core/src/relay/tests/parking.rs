@@ -249,3 +249,82 @@ fn a_limit_is_looked_up_again_before_an_event_is_parked() {
     driver.topics_found();
     assert_eq!(driver.in_flight(), ["a"]);
 }
+
+#[test]
+fn an_event_before_the_parked_one_is_published_after_a_restart() {
+    let mut driver = with_limit(parking);
+    driver.insert("a");
+    large(&mut driver, "a");
+    driver.commit_parcel();
+    // The first one was never written.
+    driver.restart_process();
+    driver.reopen();
+    driver.read_all();
+    driver.topics_found();
+    driver.read_all();
+    assert_eq!(driver.in_flight(), ["a"]);
+    assert!(driver.letters.in_flight.is_empty());
+    driver.insert("a");
+    assert_eq!(driver.letters.in_flight.len(), 1);
+}
+
+#[test]
+fn a_replay_does_not_overtake_what_was_lost() {
+    let mut driver = with_limit(parking);
+    driver.insert("a");
+    large(&mut driver, "a");
+    driver.commit_parcel();
+    driver.replay(0);
+    driver.take();
+    driver.kill_producer();
+    assert!(driver.take().contains(&"replayed 0: Later".to_owned()));
+    driver.read_lost();
+    assert_eq!(driver.in_flight(), ["a"]);
+    assert!(!driver.kafka.in_flight[0].is_replay);
+}
+
+#[test]
+fn a_replay_does_not_overtake_the_stream_after_a_restart() {
+    let mut driver = with_limit(parking);
+    driver.insert("a");
+    large(&mut driver, "a");
+    driver.commit_parcel();
+    driver.restart_process();
+    driver.reopen();
+    driver.take();
+    driver.replay(0);
+    assert!(driver.take().contains(&"replayed 0: Later".to_owned()));
+    driver.topics_found();
+    driver.read_all();
+    driver.ack("a");
+    driver.replay(0);
+    assert!(driver.kafka.in_flight[0].is_replay);
+}
+
+#[test]
+fn a_replay_lost_after_its_session_is_not_sent_again_by_itself() {
+    let mut driver = with_limit(parking);
+    large(&mut driver, "a");
+    driver.commit_parcels();
+    driver.larger_limit();
+    driver.replay(0);
+    assert_eq!(driver.in_flight(), ["a"]);
+    driver.cut();
+    driver.kill_producer();
+    driver.reopen();
+    driver.read_all();
+    assert_eq!(driver.in_flight(), [""; 0]);
+    driver.replay(0);
+    assert_eq!(driver.in_flight(), ["a"]);
+}
+
+#[test]
+fn a_replay_offered_after_standing_still_is_given_back() {
+    let mut driver = with_limit(parking);
+    large(&mut driver, "a");
+    driver.commit_parcels();
+    driver.larger_limit();
+    driver.freeze(8000);
+    driver.replay(0);
+    assert!(driver.take().contains(&"replayed 0: Later".to_owned()));
+}

@@ -1,0 +1,95 @@
+//! Everything outside of a relay: server, cluster, dead letters, clock, and who looks on.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::checker::Checker;
+use super::cluster::{Cluster, Lane, Luck, Sent};
+use super::letters::Letters;
+use super::postgres::Server;
+use super::truth::{EventId, TOPICS, event_of};
+use crate::lsn::Lsn;
+use crate::record::{Record, Token};
+use crate::relay::Settings;
+use crate::relay::replay::REPLAY;
+use crate::time::{Now, Tick};
+
+pub(super) struct Env {
+    pub(super) settings: Settings,
+    pub(super) server: Server,
+    pub(super) cluster: Cluster,
+    pub(super) letters: Letters,
+    pub(super) checker: Checker,
+    pub(super) now_ms: u64,
+    /// All that happened, in words.
+    pub(super) story: String,
+}
+
+impl Env {
+    pub(super) fn new(settings: Settings) -> Self {
+        let checker = Checker::new(settings.parking.policy);
+        Self {
+            settings,
+            server: Server::new(),
+            cluster: Cluster::default(),
+            letters: Letters::default(),
+            checker,
+            now_ms: 0,
+            story: String::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let tick = Tick::new(Duration::from_millis(self.now_ms));
+        Now { tick, unix_ms: i64::try_from(self.now_ms).unwrap() }
+    }
+
+    pub(super) fn say(&mut self, words: fmt::Arguments<'_>) {
+        use fmt::Write;
+        writeln!(self.story, "{} {words}", self.now_ms).unwrap();
+    }
+
+    /// A record as it is handed out: where it goes, and which it is.
+    pub(super) fn check(&self, record: &Record<'_>) -> (Lane, Token, EventId) {
+        self.checker.handed_out(&self.server, record, record.token == REPLAY);
+        let topic = TOPICS.iter().position(|it| *it == record.topic).expect("a topic of ours");
+        ((topic, record.partition), record.token, event_of(record.value))
+    }
+
+    /// A position is reported to the server, if that still listens.
+    pub(super) fn confirm(&mut self, session: u32, flush: Lsn) {
+        let Some(before) = self.server.slot else { return };
+        self.server.confirm(session, flush, self.now_ms);
+        let confirmed = self.server.slot.map_or(before.confirmed, |slot| slot.confirmed);
+        if confirmed != before.confirmed {
+            let recorded = self.cluster.recorded_position();
+            assert!(confirmed <= recorded, "{confirmed} is confirmed, {recorded} recorded");
+            self.checker.position(&self.server, &self.letters, confirmed);
+        }
+    }
+
+    /// The oldest request of a partition arrives.
+    pub(super) fn process(&mut self, lane: Lane, luck: Luck) {
+        for sent in self.cluster.process(lane, luck) {
+            match sent {
+                Sent::Event { event, .. } => {
+                    self.say(format_args!("written {event} to {lane:?}"));
+                    self.checker.wrote(&self.server, &self.letters, lane, event);
+                }
+                Sent::Progress(entry) => {
+                    let text = entry.1.as_deref().map(String::from_utf8_lossy);
+                    self.say(format_args!("recorded {text:?}"));
+                    self.checker.progress(&self.server, &self.letters, &entry);
+                }
+            }
+        }
+    }
+
+    /// The oldest insert of a dead letter is committed.
+    pub(super) fn commit_letter(&mut self) {
+        if let Some((event, reason)) = self.letters.commit() {
+            self.say(format_args!("parked {event}"));
+            self.checker.parked(&self.server, &self.letters, event, &reason);
+        }
+    }
+}
