@@ -165,7 +165,7 @@ async fn explain(
     asked: &[i64],
     done: &str,
 ) -> anyhow::Result<()> {
-    for id in selection.ids.iter().filter(|id| !asked.contains(id)) {
+    if let Some(id) = selection.ids.iter().find(|id| !asked.contains(id)) {
         let letter = one(operator, *id).await?;
         match (letter.state.as_str(), letter.parked_behind) {
             ("parked", Some(head)) => bail!("row {id} was not {done}: it waits behind row {head}"),
