@@ -119,8 +119,8 @@ fn no_kafka() {
 }
 
 #[test]
-fn parking_comes_later() {
-    assert_snapshot!(validate("[errors]\non_record_error = 'park'\n"));
+fn exactly_once_comes_later() {
+    assert_snapshot!(validate("[delivery]\nmode = 'exactly_once'\n"));
 }
 
 #[test]

@@ -20,23 +20,24 @@ pub(super) struct GroupRole {
 pub(super) fn statements(wish: &Wish, observed: &Observed) -> Vec<Statement> {
     let missing = ALL.iter().filter(|role| !observed.roles.contains(role.name));
     let mut statements: Vec<_> = missing.map(create).collect();
-    if !observed.dead_letters {
+    let is_new = observed.outbox_owner.as_deref() != Some(OWNER);
+    let events = is_new && wish.tables.contains(&our_table());
+    let letters = is_new || !observed.dead_letters;
+    if (events || letters) && !observed.superuser {
+        statements.push(let_owner_own(wish, observed));
+    }
+    if events {
+        let rights = OUTBOX_ROLES.trim().to_owned();
+        statements.push(Statement { what: "rights on the outbox".to_owned(), sql: rights });
+        statements.push(Statement {
+            what: "owner of the publication".to_owned(),
+            sql: format!("alter publication {} owner to {OWNER};", identifier(&wish.publication)),
+        });
+    }
+    if letters {
         let sql = DEAD_LETTERS_ROLES.trim().to_owned();
         statements.push(Statement { what: "rights on the dead letters".to_owned(), sql });
     }
-    let ours = wish.tables.contains(&our_table());
-    if !ours || observed.outbox_owner.as_deref() == Some(OWNER) {
-        return statements;
-    }
-    if !observed.superuser {
-        statements.push(let_owner_own(wish, observed));
-    }
-    let rights = OUTBOX_ROLES.trim().to_owned();
-    statements.push(Statement { what: "rights on the outbox".to_owned(), sql: rights });
-    statements.push(Statement {
-        what: "owner of the publication".to_owned(),
-        sql: format!("alter publication {} owner to {OWNER};", identifier(&wish.publication)),
-    });
     statements
 }
 

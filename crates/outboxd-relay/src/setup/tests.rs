@@ -90,6 +90,7 @@ fn complete() -> Observed {
         outbox_owner: Some("admin".to_owned()),
         publication: Some(publication(vec![(events(), Coverage::Published)])),
         slot: Some(slot()),
+        dead_letters: true,
         ..fresh()
     }
 }
@@ -131,7 +132,8 @@ fn slots_follow_a_failover_only_where_the_server_can() {
 fn a_table_of_the_users_own_is_only_added_to_the_publication() {
     let own = TableName::new("public", "outbox");
     let wish = Wish { tables: vec![own.clone()], ..wish() };
-    let observed = Observed { tables: vec![table(own, Kind::Ordinary)], ..fresh() };
+    let tables = vec![table(own, Kind::Ordinary)];
+    let observed = Observed { tables, dead_letters: true, ..fresh() };
     let expected =
         r#"create publication "outboxd" for table "public"."outbox" with (publish = 'insert');"#;
     assert_eq!(sql(&wish, &observed), [expected]);
@@ -169,7 +171,10 @@ fn a_partitioned_table_is_published_under_its_own_name() {
     let observed = Observed { tables: vec![table(events(), Kind::Partitioned)], ..fresh() };
     let statements = sql(&wish(), &observed);
     assert!(
-        statements[0].ends_with("(publish = 'insert', publish_via_partition_root = true);"),
+        statements
+            .last()
+            .unwrap()
+            .ends_with("(publish = 'insert', publish_via_partition_root = true);"),
         "{statements:?}"
     );
 }
@@ -247,7 +252,7 @@ fn a_free_slot_is_needed_only_to_create_one() {
 fn roles_are_made_when_asked_for() {
     let wish = Wish { roles: true, ..wish() };
     let observed = Observed { superuser: false, ..fresh() };
-    insta::assert_snapshot!(sql(&wish, &observed)[3..].join("\n\n"));
+    insta::assert_snapshot!(sql(&wish, &observed)[4..].join("\n\n"));
 }
 
 #[test]

@@ -104,12 +104,9 @@ fn values_of_the_wrong_kind_or_range_are_refused() {
 #[test]
 fn what_comes_later_is_refused_with_what_to_do() {
     for (line, hint) in [
-        ("errors.on_record_error = 'park'", "set it to \"halt\""),
-        ("errors.on_record_error = 'skip'", "set it to \"halt\""),
         ("delivery.mode = 'exactly_once'", "set it to \"at_least_once\""),
         ("delivery.progress.store = 'slot'", "set it to \"kafka\""),
         ("format.mode = 'cloudevents'", "set it to \"plain\""),
-        ("topic.on_partitions_changed = 'switch'", "set it to \"stop\""),
     ] {
         let stop = stop(line);
         assert!(stop.contains("is not in this version yet"), "{stop}");
