@@ -37,6 +37,7 @@ create table outbox.dead_letters (
     constraint dead_letters_state_check check (state in ('dead', 'parked', 'retrying', 'published', 'discarded'))
 );
 create index dead_letters_unresolved_idx on outbox.dead_letters (relay, key, position) where resolved_at is null;
+create index dead_letters_place_idx on outbox.dead_letters (relay, substr(position, 6));
 comment on table outbox.dead_letters is 'Events that could not be published, and those that wait behind them. Look at it with outboxd dlq.';
 comment on column outbox.dead_letters.id is 'Names the row for retry and discard.';
 comment on column outbox.dead_letters.relay is 'source.name of the relay that parked it.';
@@ -65,3 +66,4 @@ comment on constraint dead_letters_pkey on outbox.dead_letters is 'A row has one
 comment on constraint dead_letters_position_key on outbox.dead_letters is 'An event is parked once.';
 comment on constraint dead_letters_state_check on outbox.dead_letters is 'There are five states.';
 comment on index outbox.dead_letters_unresolved_idx is 'What a key waits for.';
+comment on index outbox.dead_letters_place_idx is 'What a relay looks for when it starts: rows at or past its position, without the epoch.';

@@ -141,15 +141,20 @@ impl Parking {
         self.newest
     }
 
-    /// What the table holds, if there is one, instead of what was known before. Positions of an older
-    /// epoch are those of another history.
-    pub fn load(&mut self, epoch: u16, rows: Option<Vec<ParkedRow>>) {
+    /// What the table holds, if there is one, instead of what was known before.
+    ///
+    /// The epoch rises when the server is promoted. A row at or past the position then stands at the
+    /// same place of the new timeline: had its event been left behind on the old one, so had the row.
+    pub fn load(&mut self, from: Sequence, rows: Option<Vec<ParkedRow>>) {
         self.has_table = rows.is_some();
         self.keys.clear();
         self.rows = 0;
         self.settled.clear();
-        for row in rows.unwrap_or_default() {
-            if row.sequence.epoch == epoch {
+        for mut row in rows.unwrap_or_default() {
+            if row.sequence.at >= from.at {
+                row.sequence.epoch = from.epoch;
+            }
+            if row.sequence.epoch == from.epoch {
                 self.newest = self.newest.max(row.sequence.at.commit_lsn);
                 self.settled.insert(row.sequence.at);
             }

@@ -246,11 +246,17 @@ impl Relay {
         let Some(owner) = self.owner.as_ref().filter(|_| self.drain.is_none()) else {
             return self.start_stream(now);
         };
-        let at = Identity { commit_lsn: self.window.end_lsn(), ordinal: 0 };
-        let from = Sequence { epoch: owner.epoch, at };
         let acquisition = owner.acquisition;
+        let from = self.next_sequence();
         self.enter(Phase::Loading);
         self.output(Output::LoadParked { acquisition, from });
+    }
+
+    /// No event of the stream to come stands before it.
+    fn next_sequence(&self) -> Sequence {
+        let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
+        let at = Identity { commit_lsn: self.window.end_lsn(), ordinal: 0 };
+        Sequence { epoch, at }
     }
 
     /// The rows of the dead-letter table that are unresolved, or lie at or past the position; `None`:
@@ -259,11 +265,10 @@ impl Relay {
         self.observe(now);
         let Session::Opening(opening) = &self.session else { return };
         if opening.phase == Phase::Loading && self.drain.is_none() {
-            let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
             if rows.is_none() && self.settings.parking.policy != Policy::Halt {
                 self.note(Note::ParkingOff);
             }
-            self.parking.load(epoch, rows);
+            self.parking.load(self.next_sequence(), rows);
             self.start_stream(now);
         }
         self.drive(now);

@@ -144,15 +144,17 @@ impl Spot {
         if !parking.has_row(at) {
             return Ok(Some(spot));
         }
-        // It is durable in the dead-letter table.
-        if let Some(token) = spot.token() {
-            window.hand_out_again(token, PARKED)?;
-            window.ack(token);
-            trials.settled(token);
-        } else {
-            window.pass()?;
-        }
+        spot.settle(window, trials)?;
         Ok(None)
+    }
+
+    /// It is durable in the dead-letter table.
+    fn settle(self, window: &mut Window, trials: &mut Trials) -> Result<(), OutOfPlace> {
+        let Some(token) = self.token() else { return window.pass() };
+        window.hand_out_again(token, PARKED)?;
+        window.ack(token);
+        trials.settled(token);
+        Ok(())
     }
 
     /// The token that it had before.

@@ -30,7 +30,7 @@ impl Owner {
         session.rows(TAKE_OVER, &parameters).await.map(drop)
     }
 
-    /// Unresolved rows, and those at or past a position.
+    /// Unresolved rows, and those at or past a position, whichever their epoch.
     pub(super) async fn load(
         &self,
         session: &ControlSession,
@@ -205,7 +205,7 @@ const TAKE_OVER: &str = "
 const LOAD: &str = "
     select position, topic, key, resolved_at is null as unresolved
       from outbox.dead_letters
-     where relay = $1 and (resolved_at is null or position >= $2)";
+     where relay = $1 and (resolved_at is null or substr(position, 6) >= substr($2, 6))";
 
 const INSERT: &str = "
     with owner as (

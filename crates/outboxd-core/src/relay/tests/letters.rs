@@ -32,7 +32,7 @@ impl Letters {
             is_unresolved: !matches!(parcel.reason, Reason::Skipped(_))
                 && !self.resolved.contains(&parcel.sequence),
         });
-        rows.filter(|row| row.is_unresolved || row.sequence >= from).collect()
+        rows.filter(|row| row.is_unresolved || row.sequence.at >= from.at).collect()
     }
 
     /// Rows are numbered in the order of the stream.

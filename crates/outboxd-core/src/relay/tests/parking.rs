@@ -328,3 +328,20 @@ fn a_replay_offered_after_standing_still_is_given_back() {
     driver.replay(0);
     assert!(driver.take().contains(&"replayed 0: Later".to_owned()));
 }
+
+#[test]
+fn a_row_past_the_position_is_known_again_after_a_promotion() {
+    let mut driver = with_limit(parking);
+    large(&mut driver, "a");
+    driver.commit_parcel();
+    driver.postgres.promote();
+    driver.cut();
+    driver.reopen();
+    driver.read_all();
+    driver.topics_found();
+    assert!(driver.letters.in_flight.is_empty(), "it has a row");
+    driver.record();
+    assert_eq!(driver.unrecorded(), 0);
+    driver.insert("a");
+    assert_eq!(driver.letters.in_flight.len(), 1);
+}

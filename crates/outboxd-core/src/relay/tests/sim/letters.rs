@@ -103,7 +103,7 @@ impl Letters {
             key: row.parcel.key.clone(),
             is_unresolved: row.state.is_unresolved(),
         });
-        Some(rows.filter(|row| row.is_unresolved || row.sequence >= from).collect())
+        Some(rows.filter(|row| row.is_unresolved || row.sequence.at >= from.at).collect())
     }
 
     pub(super) fn is_owner(&self, acquisition: u64) -> bool {
