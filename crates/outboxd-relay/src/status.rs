@@ -14,6 +14,7 @@ use outboxd_core::gate::Slot;
 use outboxd_core::lsn::Lsn;
 
 use crate::control::{ControlError, ControlSession};
+use crate::dead_letters::operator::Parked;
 pub use lag::{Commit, Recorded};
 use observe::Observed;
 
@@ -46,6 +47,8 @@ pub struct StatusReport {
     pub lag_bytes: Option<u64>,
     pub lag_seconds: Option<f64>,
     pub slot_health: SlotHealth,
+    /// `None`: there is no dead-letter table, or it may not be read.
+    pub parked: Option<Parked>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
@@ -66,7 +69,7 @@ impl StatusReport {
     }
 
     fn new(question: &Question, observed: Observed) -> Self {
-        let Observed { slot, wal_end, now_ms, locked } = observed;
+        let Observed { slot, wal_end, now_ms, locked, parked } = observed;
         let streaming = slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
         let confirmed = slot.as_ref().and_then(|slot| slot.confirmed);
         let recorded = question.recorded.as_ref();
@@ -84,6 +87,7 @@ impl StatusReport {
             lag_bytes,
             lag_seconds: lag::seconds(lag_bytes, recorded, now_ms),
             slot_health: SlotHealth::new(slot),
+            parked,
         }
     }
 

@@ -54,6 +54,31 @@ pub struct Letter {
     pub note: Option<String>,
 }
 
+/// What of one relay is not done with.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Parked {
+    pub events: i64,
+    /// Those of them that are at fault.
+    pub dead: i64,
+    pub keys: i64,
+}
+
+impl Parked {
+    /// `None`: there is no table, or this role may not read it.
+    pub async fn read(
+        session: &ControlSession,
+        relay: &str,
+    ) -> Result<Option<Self>, ControlError> {
+        let readable: bool = session.row(READABLE, &[]).await?.try_get(0)?;
+        if !readable {
+            return Ok(None);
+        }
+        let row = session.row(PARKED, &[(&relay, Type::TEXT)]).await?;
+        let (events, dead) = (row.try_get("events")?, row.try_get("dead")?);
+        Ok(Some(Self { events, dead, keys: row.try_get("keys")? }))
+    }
+}
+
 impl Operator<'_> {
     /// In the order of the stream.
     pub async fn list(
@@ -158,6 +183,16 @@ fn letter(row: &Row) -> Result<Letter, ControlError> {
         note: row.try_get("note")?,
     })
 }
+
+const READABLE: &str = "
+    select case when to_regclass('outbox.dead_letters') is null then false
+                else has_schema_privilege('outbox', 'usage')
+                     and has_table_privilege('outbox.dead_letters', 'select') end";
+
+const PARKED: &str = "
+    select count(*) as events, count(*) filter (where state = 'dead') as dead,
+           count(distinct key) as keys
+      from outbox.dead_letters where relay = $1 and resolved_at is null";
 
 const COLUMNS: &str = "
     id, position, state, kind, event_id, topic, key, error_message, parked_behind, attempts,

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use super::Question;
 use crate::catalog::{server, slot};
 use crate::control::{ControlError, ControlSession};
+use crate::dead_letters::operator::Parked;
 
 pub(super) struct Observed {
     pub(super) slot: Option<Slot>,
@@ -16,6 +17,7 @@ pub(super) struct Observed {
     /// Somebody holds the relay's advisory lock. A relay that has nothing it could confirm stops
     /// streaming and keeps its lock.
     pub(super) locked: bool,
+    pub(super) parked: Option<Parked>,
 }
 
 impl Observed {
@@ -27,7 +29,9 @@ impl Observed {
         let slot = slot::read(session, &question.slot).await?;
         let wal_end = server::wal_end(session).await?;
         let row = session.row(LOCK_AND_CLOCK, &[(&question.name, Type::TEXT)]).await?;
-        Ok(Self { slot, wal_end, now_ms: row.try_get("now_ms")?, locked: row.try_get("locked")? })
+        let parked = Parked::read(session, &question.name).await?;
+        let (now_ms, locked) = (row.try_get("now_ms")?, row.try_get("locked")?);
+        Ok(Self { slot, wal_end, now_ms, locked, parked })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{SlotHealth, StatusReport};
+use crate::dead_letters::operator::Parked;
 
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,7 +24,13 @@ impl fmt::Display for StatusReport {
             or_unknown(self.lag_bytes.map(bytes)),
             or_unknown(seconds)
         )?;
-        writeln!(f, "slot      {}", self.slot_health)
+        writeln!(f, "slot      {}", self.slot_health)?;
+        match &self.parked {
+            Some(Parked { events, dead, keys }) if *events > 0 => {
+                writeln!(f, "parked    {events} events of {keys} keys, {dead} of them at fault")
+            }
+            _ => Ok(()),
+        }
     }
 }
 

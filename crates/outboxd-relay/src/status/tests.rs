@@ -20,7 +20,8 @@ fn slot() -> Slot {
 }
 
 fn observed(slot: Option<Slot>, locked: bool) -> Observed {
-    Observed { slot, wal_end: Lsn::new(0x3000), now_ms: NOW_MS, locked }
+    let parked = Some(Parked { events: 0, dead: 0, keys: 0 });
+    Observed { slot, wal_end: Lsn::new(0x3000), now_ms: NOW_MS, locked, parked }
 }
 
 /// Written two seconds ago.
@@ -52,6 +53,13 @@ fn a_streaming_relay() {
 }
 
 #[test]
+fn what_is_parked_is_said() {
+    let parked = Some(Parked { events: 12, dead: 2, keys: 1 });
+    let report = report(None, Observed { parked, ..observed(Some(slot()), true) });
+    assert!(report.to_string().ends_with("parked    12 events of 1 keys, 2 of them at fault\n"));
+}
+
+#[test]
 fn the_json_has_stable_names() {
     let report = report(Some(recorded(0x2000)), observed(Some(slot()), true));
     insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
@@ -72,6 +80,11 @@ fn the_json_has_stable_names() {
         "wal_status": "reserved",
         "retained_wal_bytes": 16777216,
         "safe_wal_bytes": 3221225472
+      },
+      "parked": {
+        "events": 0,
+        "dead": 0,
+        "keys": 0
       }
     }
     "#);
