@@ -14,4 +14,5 @@ mod position;
 mod postgres;
 mod server_log;
 mod stage;
+mod standby;
 mod tally;

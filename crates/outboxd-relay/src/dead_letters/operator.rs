@@ -65,10 +65,7 @@ pub struct Parked {
 
 impl Parked {
     /// `None`: there is no table, or this role may not read it.
-    pub async fn read(
-        session: &ControlSession,
-        relay: &str,
-    ) -> Result<Option<Self>, ControlError> {
+    pub async fn read(session: &ControlSession, relay: &str) -> Result<Option<Self>, ControlError> {
         let readable: bool = session.row(READABLE, &[]).await?.try_get(0)?;
         if !readable {
             return Ok(None);
