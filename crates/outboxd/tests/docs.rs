@@ -103,23 +103,73 @@ fn every_metric_is_documented() {
     }
 }
 
+#[test]
+fn every_fault_has_one_row_with_a_state() {
+    let text = read("faults.md");
+    let rows = faults(&text);
+    let numbers: Vec<usize> = rows.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (1..=76).collect::<Vec<_>>());
+    let summary = text.split("\n## Summary\n").nth(1).expect("a summary");
+    for state in ["tested", "partly", "simulated", "open", "not here"] {
+        let count = rows.iter().filter(|(_, found)| *found == state).count();
+        assert!(summary.contains(&format!("\n| {state} | {count} |\n")), "{count} are {state}");
+    }
+    let count = |line: &str| line.split('|').nth(2)?.trim().parse::<usize>().ok();
+    let sum: usize = summary.lines().filter_map(count).sum();
+    assert_eq!(sum, rows.len(), "a state that the summary does not have");
+}
+
+#[test]
+fn every_test_of_a_fault_exists() {
+    let text = read("faults.md");
+    let sources = sources(&["../crates", "../tests"]);
+    let named: Vec<_> = text.split('`').filter_map(|word| word.split_once(".rs::")).collect();
+    assert!(named.len() > 100, "the tests are found: {named:?}");
+    for (file, function) in named {
+        let (file, function) = (format!("/{file}.rs"), format!("fn {function}("));
+        let is_there = sources.iter().any(|(path, source)| {
+            path.to_string_lossy().ends_with(&file) && source.contains(&function)
+        });
+        assert!(is_there, "{function}) is not in any …{file}");
+    }
+}
+
+/// Number and state of each row.
+fn faults(text: &str) -> Vec<(usize, &str)> {
+    text.lines().filter_map(fault).collect()
+}
+
+fn fault(line: &str) -> Option<(usize, &str)> {
+    let mut cells = line.split('|').map(str::trim).skip(1);
+    Some((cells.next()?.parse().ok()?, cells.nth(1)?))
+}
+
 /// The words in quotes that follow these characters in the sources at these paths, tests left out.
 fn quoted_after(start: &str, paths: &[&str]) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for (_, source) in sources(paths) {
+        let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let pieces = source.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+        words.extend(pieces.map(str::to_owned));
+    }
+    words
+}
+
+/// Each source file at these paths, which start at the folder of crates, and its text.
+fn sources(paths: &[&str]) -> Vec<(PathBuf, String)> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut open: Vec<PathBuf> = paths.iter().map(|path| crates.join(path)).collect();
-    let mut words = BTreeSet::new();
+    let mut sources = Vec::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).expect("a folder of sources");
             open.extend(entries.map(|entry| entry.expect("an entry").path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let source = fs::read_to_string(&path).expect("a source file");
-            let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            let pieces = source.split(start).skip(1).filter_map(|rest| rest.split('"').next());
-            words.extend(pieces.map(str::to_owned));
+            sources.push((path, source));
         }
     }
-    words
+    sources
 }
 
 fn read(name: &str) -> String {

@@ -151,7 +151,8 @@ async fn setup_completes_a_publication() {
             .unwrap();
         let tables = vec![TableName::new("public", "a"), TableName::new("public", "b")];
         let wish = wish(tables.clone());
-        assert_eq!(set_up(&session, &wish).await.statements.len(), 1);
+        // The schema and the table of the dead letters, and the publication.
+        assert_eq!(set_up(&session, &wish).await.statements.len(), 3);
         let publication = read(&session, "outboxd", &tables).await.unwrap();
         assert_eq!(publication.uncovered().count(), 0, "{publication:?}");
         assert!(set_up(&session, &wish).await.is_empty());
