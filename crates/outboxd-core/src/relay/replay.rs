@@ -55,10 +55,15 @@ impl Turn {
 }
 
 impl Relay {
-    /// A row that is to be published. Answered by [`Output::Replayed`]; one at a time.
+    /// A row that is to be published. Answered by [`Output::Replayed`]; one at a time: what is
+    /// offered meanwhile is given back.
     pub fn handle_replay(&mut self, now: Now, replay: Replay) {
         self.observe(now);
-        assert!(self.turn.is_none(), "one replay at a time");
+        if self.turn.is_some() {
+            // Offered in a new session, while Kafka still has the one of the former.
+            let outcome = Replayed::Later;
+            return self.output(Output::Replayed { id: replay.id, outcome });
+        }
         self.turn = Some(Turn { replay, since: now.tick, lane: None, is_orphan: false });
         if matches!(self.session, Session::Closed | Session::Opening(_) | Session::Finished) {
             // Offered in a session that has just been given up.

@@ -240,6 +240,25 @@ fn a_replay_lost_with_its_producer_goes_again() {
     assert_eq!(driver.in_flight(), ["a"]);
 }
 
+/// A new session reads the same request, and cannot know that its event is in flight already.
+#[test]
+fn a_replay_that_is_in_flight_is_not_sent_again_by_the_next_session() {
+    let mut driver = with_limit(parking);
+    large(&mut driver, "a");
+    driver.commit_parcels();
+    driver.larger_limit();
+    driver.replay(0);
+    assert_eq!(driver.in_flight(), ["a"]);
+    driver.cut();
+    driver.reopen();
+    driver.take();
+    driver.replay(0);
+    assert_eq!(driver.take_deeds(), ["replayed 0: Later"]);
+    assert_eq!(driver.in_flight(), ["a"]);
+    driver.ack("a");
+    assert_eq!(driver.take_deeds(), ["replayed 0: Published"]);
+}
+
 #[test]
 fn a_limit_is_looked_up_again_before_an_event_is_parked() {
     let mut driver = with_limit(parking);
