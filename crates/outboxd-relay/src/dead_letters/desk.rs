@@ -113,7 +113,9 @@ impl Desk {
     ) -> Result<(), ControlError> {
         self.replaying = false;
         let resolved = owner.record(session, id, outcome).await?;
-        self.tell(News::Recorded(id));
+        if *outcome != Replayed::Later {
+            self.tell(News::Recorded(id));
+        }
         self.tell(News::Resolved(resolved.into_iter().collect()));
         Ok(())
     }

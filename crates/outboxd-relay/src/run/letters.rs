@@ -35,7 +35,14 @@ impl Letters {
         if let Some(table) = &self.table {
             table.record(id, outcome.clone());
         }
-        self.unrecorded.push((id, outcome));
+        if outcome != Replayed::Later {
+            self.unrecorded.push((id, outcome));
+        }
+    }
+
+    /// The row was offered before what became of it was recorded.
+    fn is_known(&self, id: i64) -> bool {
+        self.unrecorded.iter().any(|(known, _)| *known == id)
     }
 }
 
@@ -71,6 +78,9 @@ impl<S: Sink> Runner<S> {
                 for token in tokens {
                     self.relay.handle_parked(now, token);
                 }
+            }
+            News::Replay(replay) if self.letters.is_known(replay.id) => {
+                self.letters.replayed(replay.id, Replayed::Later);
             }
             News::Replay(replay) => self.relay.handle_replay(now, *replay),
             News::Resolved(rows) => {
