@@ -175,7 +175,8 @@ fn timestamp_ms(
     event: &Event<'_>,
     commit_time: PgTimestamp,
 ) -> Result<i64, ColumnError<TimestampError>> {
-    let Some(text) = event.created_at else { return Ok(commit_time.unix_millis()) };
+    // A server whose clock is that wrong is no fault of the event.
+    let Some(text) = event.created_at else { return Ok(commit_time.unix_millis().max(0)) };
     timestamp::unix_millis(text).map_err(|reason| ColumnError {
         column: layout.column_name(Field::CreatedAt).to_owned(),
         reason,
