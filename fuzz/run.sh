@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes every target for some seconds, or only the targets named: run.sh [SECONDS] [TARGET...]
+# With "same" instead of seconds: the same inputs each time, so that a change is judged by itself and
+# not by luck.
 #
 # What is found new goes to a scratch folder, not to the corpus that is kept; the input of a crash
 # stays under artifacts/. Needs a C++ compiler, for libFuzzer, and no other toolchain than usual.
@@ -25,14 +27,20 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="${coverage[*]}" cargo build --release --locked --features libfuzzer --target "$host" \
   "${targets[@]/#/--bin=}"
 
+declare -A same=([frame]=3000000 [relay]=40000 [progress]=1500000 [framer]=600000)
+
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
 for target in "${targets[@]}"; do
   mkdir -p "$scratch/$target" "artifacts/$target"
   log=$scratch/$target.log
-  echo "$target: $seconds s"
+  limit=("-max_total_time=$seconds")
+  if [ "$seconds" = same ]; then
+    limit=(-seed=1 "-runs=${same[$target]}")
+  fi
+  echo "$target: ${limit[*]}"
   if ! "target/$host/release/$target" "$scratch/$target" "corpus/$target" \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
+    "${limit[@]}" -timeout=30 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
     -artifact_prefix="artifacts/$target/" >"$log" 2>&1; then
     tail -n 60 "$log"
     echo "$target failed; the input is in fuzz/artifacts/$target" >&2
