@@ -17,7 +17,7 @@ use crate::event::{ColumnError, Event, Row};
 use crate::headers::{Dropped, HeaderChoice, HeaderRules, Sequence};
 use crate::murmur2;
 use crate::pgoutput::{Cell, Insert, Relation, RelationId};
-use crate::record::{Headers, Identity};
+use crate::record::{Headers, Identity, Record, Token, TopicId};
 use crate::relation::{ColumnNames, ContractError, Field, Layout, Relations, TableName};
 use crate::route::{RouteInput, Router, TopicRules};
 use crate::stop::{RecordError, RecordErrorKind};
@@ -60,7 +60,32 @@ pub struct Mapped<'a> {
     pub dropped_headers: Dropped<'a>,
 }
 
-impl Mapped<'_> {
+impl<'a> Mapped<'a> {
+    /// The record, with a token and a place.
+    pub fn record(&self, token: Token, topic_id: TopicId, partition: i32) -> Record<'a> {
+        Record {
+            token,
+            topic_id,
+            topic: self.topic,
+            partition,
+            key: self.key,
+            value: self.value,
+            headers: self.headers,
+            timestamp_ms: self.timestamp_ms,
+        }
+    }
+
+    /// Why it must not be sent.
+    pub fn error(&self, kind: RecordErrorKind, message: String) -> RecordError {
+        RecordError {
+            kind,
+            event_id: Some(self.event_id.to_owned()),
+            topic: Some(self.topic.to_owned()),
+            key: self.key.map(<[u8]>::to_vec),
+            message,
+        }
+    }
+
     /// The partition of the record in a topic with so many of them.
     pub fn partition(&self, partitions: u32) -> i32 {
         murmur2::partition(self.partition_key, self.event_id.as_bytes(), partitions)

@@ -166,7 +166,7 @@ impl Parking {
 
     /// The event has a row already: the stream has nothing more to do with it.
     pub fn has_row(&self, at: Identity) -> bool {
-        !self.settled.is_empty() && self.settled.contains(&at)
+        self.settled.contains(&at)
     }
 
     /// Whether an event at or past this position has a row from before the session: what lies

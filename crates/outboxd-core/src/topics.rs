@@ -58,6 +58,13 @@ pub enum OnPartitionsChanged {
     Switch,
 }
 
+impl OnPartitionsChanged {
+    /// Never to fewer: what lies in the others could not be told from what is to come.
+    fn goes_over(self, from: u32, to: u32) -> bool {
+        self == Self::Switch && to > from
+    }
+}
+
 /// Where in the stream a record stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Boundary {
@@ -242,13 +249,16 @@ impl Topics {
             return Learned::Known;
         }
         *learned_at = now;
-        let Ok(found) = answer else { return Learned::Known };
+        // As for the first look: a topic without partitions is one that is just being made.
+        let Some(found) = answer.ok().filter(|found| found.partitions > 0) else {
+            return Learned::Known;
+        };
         let (from, to) = (info.partitions, found.partitions);
         if from == to {
             *info = found;
             return Learned::Known;
         }
-        if policy == OnPartitionsChanged::Switch && to > from {
+        if policy.goes_over(from, to) {
             topic.next = Some(found);
             return Learned::Known;
         }
@@ -293,21 +303,20 @@ impl Topics {
         match answer {
             Ok(info) if info.partitions > 0 => {
                 let found = info.partitions;
-                let recorded = *self.recorded.entry(name.to_owned()).or_insert(0);
-                let switches = self.policy == OnPartitionsChanged::Switch;
-                let grown = switches && recorded > 0 && found > recorded;
-                let partitions = if grown { recorded } else { found };
-                topic.next = grown.then(|| info.clone());
+                let recorded = self.recorded.get(name).copied();
+                let grown = recorded.filter(|recorded| self.policy.goes_over(*recorded, found));
+                let partitions = grown.unwrap_or(found);
+                topic.next = grown.map(|_| info.clone());
                 let info = TopicInfo { partitions, ..info };
                 topic.state = State::Known { info, learned_at: now, checking: false };
                 self.open_lanes(id, partitions);
                 match recorded {
-                    0 => {
+                    None => {
                         self.recorded.insert(name.to_owned(), found);
                         Learned::New { partitions: found }
                     }
-                    recorded if recorded == partitions => Learned::Known,
-                    recorded => Learned::PartitionsChanged { recorded, found },
+                    Some(recorded) if recorded == partitions => Learned::Known,
+                    Some(recorded) => Learned::PartitionsChanged { recorded, found },
                 }
             }
             answer => {

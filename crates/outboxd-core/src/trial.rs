@@ -35,13 +35,8 @@ impl Trials {
         *self = Self::default();
     }
 
-    pub fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.alone.is_none() && self.candidates.is_empty() && self.poison.is_empty()
-    }
-
-    /// A record is under way by itself.
-    pub fn is_alone(&self) -> bool {
-        self.alone.is_some()
     }
 
     /// How the lost record of this token, or a new one, may be sent now.

@@ -2,7 +2,7 @@
 
 use super::replay::REPLAY;
 use super::stream::After;
-use super::{CloseReason, Note, Output, Producer, Relay, Turn};
+use super::{CloseReason, Note, Output, Producer, Relay};
 use crate::ledger::Entry;
 use crate::record::Token;
 use crate::stop::{Code, RecordError, Stop};
@@ -67,10 +67,7 @@ impl Relay {
     /// The producer does not suit any more: it is replaced when its reports are in, and what it would
     /// have been given waits.
     pub fn handle_producer_retired(&mut self, now: Now, reason: &str) {
-        if self.producer == Producer::Alive {
-            self.producer = Producer::Failed;
-            self.note(Note::ProducerRetired { reason: reason.to_owned() });
-        }
+        self.give_producer_up(|| Note::ProducerRetired { reason: reason.to_owned() });
         self.handle_reports_end(now);
     }
 
@@ -132,8 +129,9 @@ impl Relay {
 
     /// When all reports of a failed producer are in: a new one, and a new stream for what was lost.
     pub(super) fn drive_producer(&mut self, now: Now) {
-        let replaying = self.turn.as_ref().is_some_and(Turn::is_in_flight);
-        let settled = self.window.unacked() == 0 && !self.ledger.is_in_flight() && !replaying;
+        let settled = self.window.unacked() == 0
+            && !self.ledger.is_in_flight()
+            && !self.is_replay_in_flight();
         if self.producer == Producer::Alive || !settled {
             return;
         }
@@ -161,9 +159,14 @@ impl Relay {
     }
 
     fn producer_failed(&mut self, error: &str) {
+        self.give_producer_up(|| Note::ProducerFailed { error: error.to_owned() });
+    }
+
+    /// The first reason is the one that counts.
+    fn give_producer_up(&mut self, why: impl FnOnce() -> Note) {
         if self.producer == Producer::Alive {
             self.producer = Producer::Failed;
-            self.note(Note::ProducerFailed { error: error.to_owned() });
+            self.note(why());
         }
     }
 }

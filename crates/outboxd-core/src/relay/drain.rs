@@ -2,7 +2,7 @@
 //! and reported.
 
 use super::stream::After;
-use super::{Note, Output, Relay, Session, Turn};
+use super::{Note, Output, Relay, Session};
 use crate::ledger::Entry;
 use crate::stop::Stop;
 use crate::time::{Now, Tick};
@@ -39,7 +39,7 @@ impl Relay {
         if matches!(self.session, Session::Ending { after: After::Finish, .. })
             || claim_decides
             || self.window.unacked() > 0
-            || self.turn.as_ref().is_some_and(Turn::is_in_flight)
+            || self.is_replay_in_flight()
             || !self.ledger.is_idle()
         {
             return;

@@ -96,16 +96,7 @@ pub(super) fn place<'a>(
     stats.events_received += 1;
     stats.headers_dropped(&mapped);
     stats.handed_out(token, now.tick, begin.commit_time);
-    Ok(Placed::Record(Record {
-        token,
-        topic_id,
-        topic: topics.name(topic_id),
-        partition,
-        key: mapped.key,
-        value: mapped.value,
-        headers: mapped.headers,
-        timestamp_ms: mapped.timestamp_ms,
-    }))
+    Ok(Placed::Record(mapped.record(token, topic_id, partition)))
 }
 
 /// The place of an insert that was too large to be read, and cannot be sent.
@@ -195,7 +186,7 @@ impl Spot {
         kind: RecordErrorKind,
         message: String,
     ) -> Result<Placed<'r>, Unplaced> {
-        let reason = reason(parking.policy(), of_record(mapped, kind, message))?;
+        let reason = reason(parking.policy(), mapped.error(kind, message))?;
         self.park_record(window, parking, mapped, reason).map(Placed::Parcel)
     }
 
@@ -219,16 +210,6 @@ fn reason(policy: Policy, error: RecordError) -> Result<Reason, Unplaced> {
         Policy::Halt => Err(Unplaced::Refused(Box::new(error))),
         Policy::Park => Ok(Reason::Refused(error)),
         Policy::Skip => Ok(Reason::Skipped(error)),
-    }
-}
-
-fn of_record(mapped: &Mapped<'_>, kind: RecordErrorKind, message: String) -> RecordError {
-    RecordError {
-        kind,
-        event_id: Some(mapped.event_id.to_owned()),
-        topic: Some(mapped.topic.to_owned()),
-        key: mapped.key.map(<[u8]>::to_vec),
-        message,
     }
 }
 

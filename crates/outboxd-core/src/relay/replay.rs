@@ -9,7 +9,7 @@
 use super::stream::Emit;
 use super::{Output, Producer, Relay, Session};
 use crate::mapping::Mapped;
-use crate::record::{HeaderBuffer, Record, Token};
+use crate::record::{HeaderBuffer, Token};
 use crate::stop::RecordError;
 use crate::time::{Now, Tick};
 use crate::topics::{Admission, Boundary};
@@ -49,7 +49,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    pub(super) fn is_in_flight(&self) -> bool {
+    fn is_in_flight(&self) -> bool {
         self.lane.is_some()
     }
 }
@@ -79,16 +79,24 @@ impl Relay {
 
     /// Gives back what would overtake the stream.
     pub(super) fn drive_replay(&mut self) {
-        let waits = self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight());
         let is_early = self.window.lost() > 0 || self.parking.is_ahead_of(self.window.end_lsn());
-        if waits && is_early {
+        if self.is_replay_waiting() && is_early {
             self.end_replay(Replayed::Later);
         }
     }
 
+    /// Kafka has it.
+    pub(super) fn is_replay_in_flight(&self) -> bool {
+        self.turn.as_ref().is_some_and(Turn::is_in_flight)
+    }
+
+    fn is_replay_waiting(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight())
+    }
+
     /// It is its turn.
     pub(super) fn is_replay_due(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight())
+        self.is_replay_waiting()
             && self.is_streaming()
             && self.producer == Producer::Alive
             && self.drain.is_none()
@@ -119,16 +127,7 @@ impl Relay {
             Admission::Ready { topic, partition, lane: found } => {
                 *lane = Some(found);
                 self.topics.handed_out(found);
-                emit(Record {
-                    token: REPLAY,
-                    topic_id: topic,
-                    topic: mapped.topic,
-                    partition,
-                    key: mapped.key,
-                    value: mapped.value,
-                    headers: mapped.headers,
-                    timestamp_ms: mapped.timestamp_ms,
-                });
+                emit(mapped.record(REPLAY, topic, partition));
             }
             Admission::Ask => {
                 let topic = replay.topic.clone();
@@ -137,13 +136,7 @@ impl Relay {
             Admission::Wait { until: None } => {}
             Admission::Wait { until: Some(_) } => self.end_replay(Replayed::Later),
             Admission::Refused { kind, message } => {
-                let error = RecordError {
-                    kind,
-                    event_id: Some(replay.event_id.clone()),
-                    topic: Some(replay.topic.clone()),
-                    key: replay.key.clone(),
-                    message,
-                };
+                let error = mapped.error(kind, message);
                 self.end_replay(Replayed::Refused(error));
             }
         }
@@ -158,16 +151,12 @@ impl Relay {
 
     /// It goes again with the next producer, in the same session only.
     pub(super) fn replay_lost(&mut self) {
-        if let Some(lane) = self.replay_lane() {
-            self.topics.lost(lane);
-        }
+        self.lose_replay_lane();
         self.turn.take_if(|turn| turn.is_orphan);
     }
 
     pub(super) fn replay_refused(&mut self, error: &RecordError) {
-        if let Some(lane) = self.replay_lane() {
-            self.topics.lost(lane);
-        }
+        self.lose_replay_lane();
         self.end_replay(Replayed::Refused(error.clone()));
     }
 
@@ -176,6 +165,12 @@ impl Relay {
         self.turn.take_if(|turn| !turn.is_in_flight());
         if let Some(turn) = &mut self.turn {
             turn.is_orphan = true;
+        }
+    }
+
+    fn lose_replay_lane(&mut self) {
+        if let Some(lane) = self.replay_lane() {
+            self.topics.lost(lane);
         }
     }
 

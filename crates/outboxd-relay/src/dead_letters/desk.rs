@@ -94,6 +94,7 @@ impl Desk {
                 }
             }
             if parcels.len() < BATCH_MAX {
+                // Without another one the batch is complete; whether there will be any shows later.
                 next = self.orders.try_recv().ok();
             }
         }
@@ -123,9 +124,7 @@ impl Desk {
     /// Whether an operator wants something.
     async fn look(&mut self, session: &ControlSession, owner: &Owner) -> Result<(), ControlError> {
         let resolved = owner.resolve_discarded(session).await?;
-        if !resolved.is_empty() {
-            self.tell(News::Resolved(resolved));
-        }
+        self.tell(News::Resolved(resolved));
         if !self.replaying
             && let Some(replay) = owner.next_replay(session).await?
         {

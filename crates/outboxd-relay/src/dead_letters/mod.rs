@@ -65,12 +65,16 @@ impl DeadLetters {
     }
 
     pub(crate) fn park(&self, parcel: Box<Parcel>) {
-        // A task that has ended has said why.
-        let _ = self.orders.send(Order::Park(parcel));
+        self.order(Order::Park(parcel));
     }
 
     pub(crate) fn record(&self, id: i64, outcome: Replayed) {
-        let _ = self.orders.send(Order::Record(id, outcome));
+        self.order(Order::Record(id, outcome));
+    }
+
+    fn order(&self, order: Order) {
+        // A task that has ended has said why.
+        let _ = self.orders.send(order);
     }
 
     /// Cancel safe.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::control::{ControlError, ControlSession};
+use crate::control::{ControlError, ControlSession, Parameter};
 
 /// A relay, and which of its take-overs.
 #[derive(Clone, Debug)]
@@ -24,10 +24,13 @@ pub(super) struct Owner {
 pub type Resolved = (Option<String>, Option<Vec<u8>>);
 
 impl Owner {
+    fn parameters(&self) -> [Parameter<'_>; 2] {
+        [(&self.name, Type::TEXT), (&self.acquisition, Type::INT8)]
+    }
+
     /// From here on no other relay of this name writes.
     pub(super) async fn take_over(&self, session: &ControlSession) -> Result<(), ControlError> {
-        let parameters = [(&self.name as _, Type::TEXT), (&self.acquisition as _, Type::INT8)];
-        session.rows(TAKE_OVER, &parameters).await.map(drop)
+        session.rows(TAKE_OVER, &self.parameters()).await.map(drop)
     }
 
     /// Unresolved rows, and those at or past a position, whichever their epoch.
@@ -97,8 +100,7 @@ impl Owner {
         &self,
         session: &ControlSession,
     ) -> Result<Vec<Resolved>, ControlError> {
-        let parameters = [(&self.name as _, Type::TEXT), (&self.acquisition as _, Type::INT8)];
-        let rows = session.rows(RESOLVE_DISCARDED, &parameters).await?;
+        let rows = session.rows(RESOLVE_DISCARDED, &self.parameters()).await?;
         rows.iter().map(resolved).collect()
     }
 
@@ -119,15 +121,13 @@ impl Owner {
         id: i64,
         outcome: &Replayed,
     ) -> Result<Option<Resolved>, ControlError> {
-        let owner = [(&self.name as _, Type::TEXT), (&self.acquisition as _, Type::INT8)];
+        let [name, acquisition] = self.parameters();
         let rows = match outcome {
             Replayed::Later => return Ok(None),
             Replayed::Published => {
-                let [name, acquisition] = owner;
                 session.rows(PUBLISHED, &[name, acquisition, (&id, Type::INT8)]).await?
             }
             Replayed::Refused(error) => {
-                let [name, acquisition] = owner;
                 let code = error.kind.as_str();
                 let parameters = [
                     name,

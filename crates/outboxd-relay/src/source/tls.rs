@@ -105,6 +105,7 @@ fn prepare(settings: &TlsSettings, host: &str) -> Result<Ssl, TlsError> {
 
 /// Names the host to the server, and says whether its certificate has to carry that name.
 fn expect_host(ssl: &mut Ssl, host: &str, verifies: bool) -> Result<(), ErrorStack> {
+    // What is no address is a name.
     let address: Option<IpAddr> = host.parse().ok();
     if address.is_none() {
         // Addresses are not allowed there (RFC 6066, section 3).

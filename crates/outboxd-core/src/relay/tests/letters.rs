@@ -37,17 +37,7 @@ impl Letters {
 
     /// Rows are numbered in the order of the stream.
     pub(super) fn replay(&self, id: i64) -> Replay {
-        let parcel = self.row(id).clone();
-        Replay {
-            id,
-            event_id: parcel.event_id.expect("an id"),
-            topic: parcel.topic.expect("a topic"),
-            partition_key: parcel.partition_key,
-            key: parcel.key,
-            value: parcel.value,
-            headers: parcel.headers,
-            timestamp_ms: parcel.timestamp_ms.expect("a timestamp"),
-        }
+        replay_of(id, self.row(id))
     }
 
     /// The row is published. Gives its topic and key.
@@ -69,6 +59,21 @@ impl Letters {
             Reason::Skipped(_) => "skipped",
         };
         format!("{} {why}", text(parcel))
+    }
+}
+
+/// A complete row, to be published.
+pub(super) fn replay_of(id: i64, parcel: &Parcel) -> Replay {
+    let parcel = parcel.clone();
+    Replay {
+        id,
+        event_id: parcel.event_id.expect("an id"),
+        topic: parcel.topic.expect("a topic"),
+        partition_key: parcel.partition_key,
+        key: parcel.key,
+        value: parcel.value,
+        headers: parcel.headers,
+        timestamp_ms: parcel.timestamp_ms.expect("a timestamp"),
     }
 }
 

@@ -31,6 +31,22 @@ fn large(driver: &mut Driver, key: &str) {
     driver.read_all();
 }
 
+/// One event is parked.
+fn with_a_row() -> Driver {
+    let mut driver = with_limit(parking);
+    large(&mut driver, "a");
+    driver.commit_parcels();
+    driver
+}
+
+/// It is on its way to Kafka again.
+fn replaying() -> Driver {
+    let mut driver = with_a_row();
+    driver.larger_limit();
+    driver.replay(0);
+    driver
+}
+
 const LIMIT: usize = 1000;
 
 #[test]
@@ -213,9 +229,7 @@ fn a_replayed_key_is_free_when_its_last_row_is_published() {
 
 #[test]
 fn a_replay_that_is_refused_again_leaves_its_key_parked() {
-    let mut driver = with_limit(parking);
-    large(&mut driver, "a");
-    driver.commit_parcels();
+    let mut driver = with_a_row();
     driver.step(1);
     driver.replay(0);
     let topic = driver.asked.pop_front().expect("looked up anew");
@@ -227,11 +241,7 @@ fn a_replay_that_is_refused_again_leaves_its_key_parked() {
 
 #[test]
 fn a_replay_lost_with_its_producer_goes_again() {
-    let mut driver = with_limit(parking);
-    large(&mut driver, "a");
-    driver.commit_parcels();
-    driver.larger_limit();
-    driver.replay(0);
+    let mut driver = replaying();
     driver.kill_producer();
     driver.read_all();
     assert_eq!(driver.in_flight(), ["a"]);
@@ -243,11 +253,7 @@ fn a_replay_lost_with_its_producer_goes_again() {
 /// A new session reads the same request, and cannot know that its event is in flight already.
 #[test]
 fn a_replay_that_is_in_flight_is_not_sent_again_by_the_next_session() {
-    let mut driver = with_limit(parking);
-    large(&mut driver, "a");
-    driver.commit_parcels();
-    driver.larger_limit();
-    driver.replay(0);
+    let mut driver = replaying();
     assert_eq!(driver.in_flight(), ["a"]);
     driver.cut();
     driver.reopen();
@@ -322,11 +328,7 @@ fn a_replay_does_not_overtake_the_stream_after_a_restart() {
 
 #[test]
 fn a_replay_lost_after_its_session_is_not_sent_again_by_itself() {
-    let mut driver = with_limit(parking);
-    large(&mut driver, "a");
-    driver.commit_parcels();
-    driver.larger_limit();
-    driver.replay(0);
+    let mut driver = replaying();
     assert_eq!(driver.in_flight(), ["a"]);
     driver.cut();
     driver.kill_producer();
@@ -339,9 +341,7 @@ fn a_replay_lost_after_its_session_is_not_sent_again_by_itself() {
 
 #[test]
 fn a_replay_offered_after_standing_still_is_given_back() {
-    let mut driver = with_limit(parking);
-    large(&mut driver, "a");
-    driver.commit_parcels();
+    let mut driver = with_a_row();
     driver.larger_limit();
     driver.freeze(8000);
     driver.replay(0);
@@ -350,9 +350,7 @@ fn a_replay_offered_after_standing_still_is_given_back() {
 
 #[test]
 fn a_row_past_the_position_is_known_again_after_a_promotion() {
-    let mut driver = with_limit(parking);
-    large(&mut driver, "a");
-    driver.commit_parcel();
+    let mut driver = with_a_row();
     driver.postgres.promote();
     driver.cut();
     driver.reopen();

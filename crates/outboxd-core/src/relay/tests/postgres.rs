@@ -95,18 +95,7 @@ impl Postgres {
                 database: "shop".to_owned(),
                 history: self.history.clone(),
             },
-            slot: self.slot.map(|confirmed| Slot {
-                plugin: Some("pgoutput".to_owned()),
-                database: Some("shop".to_owned()),
-                temporary: false,
-                two_phase: false,
-                active_pid: None,
-                confirmed: Some(confirmed),
-                lost: None,
-                wal_status: Some("reserved".to_owned()),
-                safe_wal_bytes: None,
-                retained_wal_bytes: None,
-            }),
+            slot: self.slot.map(slot),
             publication: Some(Publication {
                 inserts: true,
                 missing_tables: Vec::new(),
@@ -210,3 +199,19 @@ pub(super) const START: Lsn = Lsn::new(0x1000);
 pub(super) const EVENTS: RelationId = RelationId(16_400);
 const OTHERS: RelationId = RelationId(16_500);
 const SENT: PgTimestamp = PgTimestamp::from_micros(1_000_000);
+
+/// As the catalog shows it.
+pub(super) fn slot(confirmed: Lsn) -> Slot {
+    Slot {
+        plugin: Some("pgoutput".to_owned()),
+        database: Some("shop".to_owned()),
+        temporary: false,
+        two_phase: false,
+        active_pid: None,
+        confirmed: Some(confirmed),
+        lost: None,
+        wal_status: Some("reserved".to_owned()),
+        safe_wal_bytes: None,
+        retained_wal_bytes: None,
+    }
+}

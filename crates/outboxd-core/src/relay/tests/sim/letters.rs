@@ -8,6 +8,7 @@ use crate::headers::Sequence;
 use crate::parking::{Parcel, ParkedRow, Reason};
 use crate::record::Token;
 use crate::relay::Replay;
+use crate::relay::tests::letters::replay_of;
 
 #[derive(Default)]
 pub(super) struct Letters {
@@ -149,16 +150,7 @@ impl Letters {
     }
 
     pub(super) fn replay(&self, event: EventId) -> Replay {
-        let parcel = self.rows[&self.of_event[&event]].parcel.clone();
-        Replay {
-            id: i64::try_from(event).unwrap(),
-            event_id: parcel.event_id.expect("an id"),
-            topic: parcel.topic.expect("a topic"),
-            partition_key: parcel.partition_key,
-            key: parcel.key,
-            value: parcel.value,
-            headers: parcel.headers,
-            timestamp_ms: parcel.timestamp_ms.expect("a timestamp"),
-        }
+        let parcel = &self.rows[&self.of_event[&event]].parcel;
+        replay_of(i64::try_from(event).unwrap(), parcel)
     }
 }

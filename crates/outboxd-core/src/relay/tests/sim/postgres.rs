@@ -8,6 +8,7 @@ use super::frames;
 use super::truth::{Event, EventId};
 use crate::gate::{self, Observed, Publication, SystemId, TimelineSwitch};
 use crate::lsn::Lsn;
+use crate::relay::tests::postgres;
 
 pub(super) struct Server {
     pub(super) events: Vec<Event>,
@@ -222,18 +223,7 @@ impl Server {
                 database: "shop".to_owned(),
                 history: self.history.clone(),
             },
-            slot: self.slot.map(|slot| gate::Slot {
-                plugin: Some("pgoutput".to_owned()),
-                database: Some("shop".to_owned()),
-                temporary: false,
-                two_phase: false,
-                active_pid: None,
-                confirmed: Some(slot.confirmed),
-                lost: None,
-                wal_status: Some("reserved".to_owned()),
-                safe_wal_bytes: None,
-                retained_wal_bytes: None,
-            }),
+            slot: self.slot.map(|slot| postgres::slot(slot.confirmed)),
             publication: Some(Publication {
                 inserts: true,
                 missing_tables: Vec::new(),

@@ -10,7 +10,7 @@ use super::producer::{Producer, Report};
 use super::truth::{EventId, event_of};
 use crate::headers::Sequence;
 use crate::record::Token;
-use crate::relay::replay::{REPLAY, Turn};
+use crate::relay::replay::REPLAY;
 use crate::relay::tests::mapper;
 use crate::relay::{CloseReason, Opened, Output, Relay, Replayed};
 use crate::stop::{RecordError, RecordErrorKind, Stop};
@@ -99,7 +99,7 @@ impl Process {
         for &event in unrecorded.chain(resolutions) {
             env.checker.excuse(event);
         }
-        let in_flight = self.relay.turn.as_ref().is_some_and(Turn::is_in_flight);
+        let in_flight = self.relay.is_replay_in_flight();
         if let Some(event) = self.replaying.filter(|_| in_flight) {
             env.checker.excuse(event);
         }
