@@ -16,8 +16,8 @@ impl Relay {
         if token == REPLAY {
             return self.replay_acked(now);
         }
+        self.trial_settled(token);
         let acked = self.window.ack(token);
-        self.trials.settled(token);
         let topic = self.topics.acked(acked.lane, now.tick);
         self.stats.acked(token, topic, acked.bytes, now);
     }
@@ -28,9 +28,9 @@ impl Relay {
         if token == REPLAY {
             return self.replay_lost();
         }
+        self.trials.lost(self.window.identity(token));
         let lane = self.window.lose(token);
         self.topics.lost(lane);
-        self.trials.lost(token);
         self.stats.lost(token);
     }
 
@@ -44,7 +44,7 @@ impl Relay {
         }
         self.topics.ask_again(self.window.lane(token));
         if !error.kind.is_of_topic() {
-            self.trials.refused(token, error);
+            self.trials.refused(self.window.identity(token), error);
         }
         self.handle_lost(token, &error.message);
     }
@@ -52,9 +52,15 @@ impl Relay {
     /// The parcel's row is committed.
     pub fn handle_parked(&mut self, now: Now, token: Token) {
         if self.parking.parked(token) {
+            self.trial_settled(token);
             self.window.ack(token);
-            self.trials.settled(token);
             self.handle_reports_end(now);
+        }
+    }
+
+    fn trial_settled(&mut self, token: Token) {
+        if !self.trials.is_idle() {
+            self.trials.settled(self.window.identity(token));
         }
     }
 

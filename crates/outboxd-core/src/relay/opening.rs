@@ -56,6 +56,10 @@ impl Relay {
         if let Some(from) = entry.lowered_from {
             self.note(Note::PositionLowered { from, to: entry.progress.end_lsn });
         }
+        let former = self.owner.as_ref().map(|owner| owner.timeline);
+        if former != Some(entry.progress.timeline) {
+            self.trials.reset();
+        }
         let mine = recorded.filter(|recorded| self.is_mine(recorded));
         let timeline = mine.as_ref().map(|mine| mine.timeline);
         let window_is_stale = timeline != Some(entry.progress.timeline);
@@ -218,7 +222,7 @@ impl Relay {
     fn replace_window(&mut self, durable: Durable) {
         self.confirmed = durable.end_lsn.min(self.confirmed);
         self.recorded_records = 0;
-        self.trials.reset();
+        self.trials.forget_before(durable.end_lsn);
         #[cfg(test)]
         let durable = match is_planted(Planted::SkipsAfterRewind) {
             true => Durable { end_lsn: durable.end_lsn.max(self.received), ..durable },

@@ -70,7 +70,7 @@ pub(super) fn place<'a>(
     if parking.blocks(spot.sequence, mapped.topic, mapped.key) {
         return spot.park_record(window, parking, &mapped, Reason::Behind).map(Placed::Parcel);
     }
-    let alone = match trials.judge(spot.token(), window.unacked()) {
+    let alone = match trials.judge(spot.sequence.at, window.unacked()) {
         Verdict::Send => false,
         Verdict::SendAlone => true,
         Verdict::Wait => return Err(Unplaced::Wait(None)),
@@ -90,7 +90,7 @@ pub(super) fn place<'a>(
     };
     let token = spot.take(window, topics::size(&mapped), lane)?;
     if alone {
-        trials.sent_alone(token);
+        trials.sent_alone(spot.sequence.at);
     }
     topics.handed_out(lane);
     stats.events_received += 1;
@@ -141,10 +141,10 @@ impl Spot {
 
     /// It is durable in the dead-letter table.
     fn settle(self, window: &mut Window, trials: &mut Trials) -> Result<(), OutOfPlace> {
+        trials.settled(self.sequence.at);
         let Some(token) = self.token() else { return window.pass() };
         window.hand_out_again(token, PARKED)?;
         window.ack(token);
-        trials.settled(token);
         Ok(())
     }
 
