@@ -1,6 +1,7 @@
 //! From an insert to its place: a record for Kafka, a parcel for the dead-letter table, or nothing.
 
 use super::Stats;
+use super::batch::Batch;
 use crate::headers::Sequence;
 use crate::mapping::{MapError, Mapped, Mapper};
 use crate::parking::{Full, Parcel, Parking, Policy, Reason};
@@ -20,6 +21,7 @@ pub(super) struct Parts<'a> {
     pub(super) parking: &'a mut Parking,
     pub(super) trials: &'a mut Trials,
     pub(super) stats: &'a mut Stats,
+    pub(super) batch: Option<&'a mut Batch>,
     pub(super) epoch: u16,
 }
 
@@ -50,7 +52,7 @@ pub(super) fn place<'a>(
     now: Now,
     insert: Insert<'a>,
 ) -> Result<Placed<'a>, Unplaced> {
-    let Parts { mapper, window, topics, parking, trials, stats, epoch } = parts;
+    let Parts { mapper, window, topics, parking, trials, stats, batch, epoch } = parts;
     let Some(spot) = Spot::find(window, parking, trials, epoch)? else {
         return Ok(Placed::Nothing);
     };
@@ -88,7 +90,11 @@ pub(super) fn place<'a>(
             return spot.refuse(window, parking, &mapped, kind, message);
         }
     };
-    let token = spot.take(window, topics::size(&mapped), lane)?;
+    let bytes = topics::size(&mapped);
+    let token = spot.take(window, bytes, lane)?;
+    if let Some(batch) = batch {
+        batch.handed_out(now.tick, bytes);
+    }
     if alone {
         trials.sent_alone(spot.sequence.at);
     }
