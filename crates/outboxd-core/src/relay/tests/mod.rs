@@ -12,6 +12,7 @@ mod producing;
 mod sim;
 mod streaming;
 mod timing;
+mod transactions;
 
 use std::time::Duration;
 
