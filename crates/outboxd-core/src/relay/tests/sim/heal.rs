@@ -30,10 +30,12 @@ impl World {
     fn is_healed(&self) -> bool {
         let Some(slot) = self.env.server.slot else { return false };
         let last = self.env.server.log.last().map_or(slot.confirmed, |it| it.end_lsn);
+        // What one that stands by could not record any more, the other has done.
+        let is_done = |event| !self.env.letters.state(event).is_some_and(State::is_unresolved);
         slot.confirmed >= last
             && self.relays.iter().all(|relay| {
                 relay.producer.is_empty()
-                    && relay.resolutions.is_empty()
+                    && relay.resolutions.iter().all(|(event, _)| is_done(*event))
                     && relay.relay.turn.is_none()
             })
             && self.env.letters.wanted().is_none()
