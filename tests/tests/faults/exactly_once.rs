@@ -5,13 +5,12 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::Brokers;
-use outboxd_tests::checker::{self, Verdict};
+use outboxd_tests::checker::Verdict;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
 use outboxd_tests::scene::Scene;
 use outboxd_tests::topic::Record;
-use outboxd_tests::truth;
 use outboxd_tests::workload::Workload;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -216,15 +215,10 @@ async fn wait_until_readable(stage: &Stage) -> Result<()> {
 }
 
 /// What a reader of committed records has seen when all is done.
-async fn conclude(stage: &Stage, mut relay: RelayProcess) -> Result<Verdict> {
-    let rows = truth::read(&stage.database, stage.kind()).await?;
-    ensure!(!rows.is_empty(), "nothing was written");
-    stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
-    let status = relay.terminate().await?;
-    ensure!(status.success(), "the relay ended with {status}");
-    let records = stage.topic.read_committed().await?;
-    expect_rising(&records)?;
-    Ok(checker::check(&rows, &records, stage.topic.partitions()))
+async fn conclude(stage: &Stage, relay: RelayProcess) -> Result<Verdict> {
+    let verdict = stage.conclude_committed(relay).await?;
+    expect_rising(&stage.topic.read_committed().await?)?;
+    Ok(verdict)
 }
 
 /// I6: positions rise in every partition.

@@ -11,7 +11,7 @@ use outboxd_relay::control::ControlSession;
 use outboxd_relay::dead_letters::operator::{Letter, Operator, Selection};
 use outboxd_relay::wiring;
 
-use super::run::runtime;
+use super::run::block_on;
 use crate::cli::{ConnectionArgs, Globals};
 use crate::output;
 
@@ -93,7 +93,7 @@ pub(crate) fn run(globals: &Globals, args: &DlqArgs) -> anyhow::Result<ExitCode>
         DlqCommand::Retry(args) | DlqCommand::Discard(args) => &args.connection,
     };
     let config = globals.load(connection)?;
-    let text = runtime()?.block_on(carry_out(&config, &args.command))?;
+    let text = block_on(carry_out(&config, &args.command))??;
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `outboxd run`, the relay.
 
+use std::future::Future;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -51,8 +52,16 @@ pub(crate) fn run(globals: &Globals, args: &RunArgs) -> anyhow::Result<ExitCode>
         no_wait: args.no_wait,
         fail_fast: false,
     };
-    runtime()?.block_on(daemon::run(&config, wishes, goal, signals::shutdown()))?;
+    block_on(daemon::run(&config, wishes, goal, signals::shutdown()))??;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What still blocks at the end, such as a question to brokers that are away, is not waited for.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(outcome)
 }
 
 /// One thread for the relay's task; what blocks has threads of its own.

@@ -12,7 +12,7 @@ use outboxd_relay::daemon;
 use outboxd_relay::setup::{Observed, SetupPlan, Wish, apply_statements, lock, plan};
 use outboxd_relay::wiring::{self, Wishes};
 
-use super::run::runtime;
+use super::run::block_on;
 use crate::cli::{ConnectionArgs, Globals};
 use crate::{output, signals};
 
@@ -36,7 +36,7 @@ pub(crate) struct SetupArgs {
 
 pub(crate) fn run(globals: &Globals, args: &SetupArgs) -> anyhow::Result<ExitCode> {
     let config = globals.load(&args.connection)?;
-    runtime()?.block_on(set_up(&config, args))?;
+    block_on(set_up(&config, args))??;
     Ok(ExitCode::SUCCESS)
 }
 

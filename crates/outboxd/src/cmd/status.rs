@@ -11,7 +11,7 @@ use outboxd_relay::daemon;
 use outboxd_relay::status::{Question, StatusReport};
 use outboxd_relay::wiring;
 
-use super::run::runtime;
+use super::run::block_on;
 use crate::cli::{ConnectionArgs, Globals};
 use crate::output;
 
@@ -29,7 +29,7 @@ pub(crate) struct StatusArgs {
 
 pub(crate) fn run(globals: &Globals, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let config = globals.load(&args.connection)?;
-    let report = runtime()?.block_on(report(&config))?;
+    let report = block_on(report(&config))??;
     if args.json {
         output::print(&format!("{}\n", serde_json::to_string(&report)?))?;
     } else {
