@@ -3,7 +3,7 @@
 //! Nothing is repaired here. Whatever does not fit ends in a [`Stop`] with a code of its own.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::lsn::Lsn;
 use crate::progress::{FORMAT, Progress};

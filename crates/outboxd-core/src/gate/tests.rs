@@ -11,10 +11,10 @@ use crate::window::{LastCommit, Partial};
 
 /// All that the gate looks at.
 #[derive(Clone)]
-struct Scene {
-    progress: Option<Progress>,
-    observed: Observed,
-    rules: Rules,
+pub(crate) struct Scene {
+    pub(crate) progress: Option<Progress>,
+    pub(crate) observed: Observed,
+    pub(crate) rules: Rules,
     handed_out: Lsn,
 }
 
@@ -23,20 +23,20 @@ impl Scene {
         decide(self.progress.as_ref(), &self.observed, &self.rules, self.handed_out)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    fn progress(&mut self) -> &mut Progress {
+    pub(crate) fn progress(&mut self) -> &mut Progress {
         self.progress.as_mut().expect("a scene with progress")
     }
 
-    fn slot(&mut self) -> &mut Slot {
+    pub(crate) fn slot(&mut self) -> &mut Slot {
         self.observed.slot.as_mut().expect("a scene with a slot")
     }
 
-    fn publication(&mut self) -> &mut Publication {
+    pub(crate) fn publication(&mut self) -> &mut Publication {
         self.observed.publication.as_mut().expect("a scene with a publication")
     }
 }
@@ -308,7 +308,7 @@ fn text(scene: &Scene) -> String {
 }
 
 /// A relay that goes on: recorded 1000, the slot confirmed 900, the server at 2000.
-fn right() -> Scene {
+pub(crate) fn right() -> Scene {
     Scene {
         progress: Some(recorded()),
         observed: Observed {
