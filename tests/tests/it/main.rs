@@ -8,6 +8,7 @@ mod order;
 mod outside;
 mod parking;
 mod refusals;
+mod repair;
 mod tables;
 mod values;
 mod versions;
