@@ -7,6 +7,7 @@ mod messages;
 mod order;
 mod outside;
 mod parking;
+mod promotion;
 mod refusals;
 mod repair;
 mod tables;

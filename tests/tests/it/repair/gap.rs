@@ -117,7 +117,7 @@ impl Gap {
 
     pub(super) async fn state(&self) -> Result<State> {
         let slots = "select slot_name::text, confirmed_flush_lsn::text from pg_replication_slots \
-                     where database = current_database() or slot_name like '%repair%'";
+                     where database = current_database()";
         let rows = self.scene.database.query(slots).await?;
         let letters = "select count(*) from outbox.dead_letters";
         Ok(State {
