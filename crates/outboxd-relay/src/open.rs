@@ -189,7 +189,9 @@ impl Opener {
                 format!("slot \"{}\" was invalidated", self.source.slot),
             )
             .detail(format!("Postgres removed WAL that the slot still needed ({reason})"))
-            .hint("events from the recorded position on have to be published from the table")),
+            .hint(
+                "`outboxd slot repair --dry-run` shows how the gap can be closed from the table",
+            )),
             None => Ok(()),
         }
     }

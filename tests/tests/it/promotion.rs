@@ -32,7 +32,15 @@ async fn a_standby_without_the_slot() -> Result<()> {
     pair.relay().spawn()?.wait_stop(10, "slot_missing").await?;
     let repaired = pair.repair("--yes").await?;
     ensure!(repaired["gap"]["phantoms"].is_null() && repaired["gap"]["epoch"] == 2, "{repaired}");
-    pair.conclude("0002").await
+    pair.conclude("0002").await?;
+
+    // The former primary comes back: neither a relay nor a repair takes it for ours.
+    pair.primary.start_again().await?;
+    pair.database = Database::open(&pair.primary, &pair.kind).await?;
+    pair.relay().spawn()?.wait_stop(10, "diverged").await?;
+    let mut repair = pair.command("--yes").spawn()?;
+    repair.wait_stop(10, "diverged").await?;
+    Ok(())
 }
 
 /// Transactions that were published did not reach the standby.
@@ -151,11 +159,15 @@ impl Pair {
         relay_on(&self.database, self.cluster.bootstrap())
     }
 
-    async fn repair(&self, order: &str) -> Result<Value> {
+    fn command(&self, order: &str) -> RelayCommand {
         let at = ["--database-url", self.database.url(), "--kafka", self.cluster.bootstrap()];
         let args: Vec<&str> =
             ["slot", "repair", "--json", order].iter().chain(&at).copied().collect();
-        let output = RelayCommand::bare(&args).output().await?;
+        RelayCommand::bare(&args)
+    }
+
+    async fn repair(&self, order: &str) -> Result<Value> {
+        let output = self.command(order).output().await?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{complaint}");
         serde_json::from_slice(&output.stdout).context("JSON")

@@ -7,6 +7,7 @@ mod dead_letters;
 mod gap;
 mod interrupted;
 mod kinds;
+mod servers;
 
 use anyhow::{Result, ensure};
 

@@ -1,6 +1,9 @@
 //! Publishing rows of the table: in order, with a bounded number in flight, placed and admitted by
 //! the same rules as the stream's.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 
 use outboxd_core::mapping::Mapped;

@@ -114,3 +114,79 @@ fn basis_words(basis: &str) -> &'static str {
         _ => "ten minutes before the first event that this database does not have",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::repair::{Phantom, report};
+
+    fn gap() -> Gap {
+        Gap {
+            code: "diverged",
+            message: "events were published that the new timeline does not contain".to_owned(),
+            detail: Some("timeline 3 was left at 0/3B6".to_owned()),
+            slot_action: "replace",
+            since_ms: Some(1_700_000_000_000),
+            since_basis: Some("first_phantom"),
+            rows: Tally {
+                rows: 3,
+                earliest_ms: Some(1_700_000_000_000),
+                latest_ms: Some(1_700_000_060_000),
+                topics: BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]),
+                withheld: 1,
+                behind: 0,
+                refused: 2,
+            },
+            missing_topics: vec!["b".to_owned()],
+            epoch: 2,
+            phantoms: Some(PhantomReport {
+                from: outboxd_core::lsn::Lsn::new(0x3B6),
+                to: outboxd_core::lsn::Lsn::new(0x3C0),
+                found: report::tests::found(Phantom {
+                    event_id: Some("7f".to_owned()),
+                    event_type: None,
+                    topic: "a".to_owned(),
+                    partition: 1,
+                    offset: 42,
+                    sequence: "0001-00000000000003C0-00000000".to_owned(),
+                    timestamp_ms: None,
+                }),
+            }),
+            unknown: vec!["the weather".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_plan_says_all_that_is_known_and_what_is_not() {
+        let report = RepairReport {
+            name: "shop".to_owned(),
+            slot: "outboxd_shop".to_owned(),
+            database: "shop".to_owned(),
+            outcome: Outcome::Planned,
+            position: None,
+            gap: Some(gap()),
+        };
+        let expected = "\
+relay     shop (slot outboxd_shop, database shop)
+gap       diverged: events were published that the new timeline does not contain
+          timeline 3 was left at 0/3B6
+slot      dropped and created anew
+since     2023-11-14T22:13:20.000Z (ten minutes before the first event that this database does not have)
+rows      3 to be published, written 2023-11-14T22:13:20.000Z to 2023-11-14T22:14:20.000Z
+          1 for a
+          2 for b
+          1 left to the dead letters they are among
+          2 that cannot be published (errors.on_record_error)
+topic     b does not exist: create it first
+phantoms  commits from 0/3B6 to 0/3C0 were published and are not in this database:
+          event 7f (unknown) in a partition 1 offset 42, sequence 0001-00000000000003C0-00000000
+          and 4 more
+          c could not be searched: gone
+unknown   the weather
+nothing was changed
+";
+        assert_eq!(report.to_string(), expected);
+    }
+}

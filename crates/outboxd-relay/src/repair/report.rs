@@ -151,3 +151,35 @@ const NO_SWITCH_POINT: &str = "which published events this database does not hav
                                not say where it parted";
 const OTHER_RELAYS: &str =
     "whether a listed event is of another relay that writes to the same topic";
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::repair::Phantom;
+
+    /// One event listed, more of them not, and a topic that was not searched.
+    pub(in super::super) fn found(event: Phantom) -> Found {
+        Found {
+            events: vec![event],
+            unlisted: 4,
+            unsearched: BTreeMap::from([("c".to_owned(), "gone".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn json_names_what_a_script_looks_for() {
+        let report = RepairReport {
+            name: "n".to_owned(),
+            slot: "s".to_owned(),
+            database: "d".to_owned(),
+            outcome: Outcome::NothingToRepair,
+            position: Some(Lsn::new(16)),
+            gap: None,
+        };
+        let json = serde_json::to_string(&report).unwrap();
+        let expected = r#"{"name":"n","slot":"s","database":"d","outcome":"nothing_to_repair","position":"0/10","gap":null}"#;
+        assert_eq!(json, expected);
+    }
+}

@@ -3,8 +3,11 @@
 use anyhow::{Result, ensure};
 use outboxd_sandbox::{PgOptions, PgVersion, Postgres};
 use outboxd_tests::database::Database;
+use outboxd_tests::relay::RelayCommand;
+use outboxd_tests::scene::Scene;
+use outboxd_tests::topic::Record;
 
-use super::gap::Gap;
+use super::gap::{Gap, command, is_replay};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_14() -> Result<()> {
@@ -67,8 +70,65 @@ async fn a_clone_does_not_take_production_over() -> Result<()> {
     database.create_outbox().await?;
     let at = ["--database-url", database.url(), "--kafka", gap.scene.cluster.bootstrap()];
     let args: Vec<&str> = ["slot", "repair", "--yes"].iter().chain(&at).copied().collect();
-    let mut repair = outboxd_tests::relay::RelayCommand::bare(&args).spawn()?;
+    let mut repair = RelayCommand::bare(&args).spawn()?;
     repair.wait_stop(10, "other_system").await?;
     ensure!(gap.state().await? == before, "the clone has changed something");
     gap.expect_stream().await
 }
+
+/// Made of partitions, of other types, with further columns, and without `created_at`.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_table_of_ones_own_become_the_records_they_were() -> Result<()> {
+    let scene = Scene::bare(PgVersion::V17).await?;
+    let topic = scene.topic(2).await?;
+    scene.database.execute(OWN_TABLE).await?;
+    scene.database.publish("outbox.events").await?;
+    let own = |command: RelayCommand| command.file(OWN_COLUMNS);
+    let mut relay = own(scene.relay())?.start().await?;
+    let insert = format!(
+        "insert into outbox.events (aggregatetype, aggregateid, type, payload, leaf, price, at)
+         select '{}', i, 'T', decode(md5(i::text), 'hex'), i % 2, i / 7.0,
+                case when i % 3 = 0 then null else timestamp '2026-01-01' + i * interval '1 h' end
+           from generate_series(1, 12) i",
+        scene.kind()
+    );
+    scene.database.execute(&insert).await?;
+    topic.read_at_least(12).await?;
+    ensure!(relay.terminate().await?.success());
+    scene.database.wait_slot_inactive().await?;
+    let drop_slot = format!("select pg_drop_replication_slot('{}')", scene.database.slot());
+    scene.database.execute(&drop_slot).await?;
+
+    let since = own(command(&scene, &["repair", "--yes", "--since", "1h"]))?.output().await?;
+    let complaint = String::from_utf8_lossy(&since.stderr);
+    ensure!(since.status.code() == Some(78) && complaint.contains("--since"), "{complaint}");
+    ensure!(own(command(&scene, &["repair", "--yes"]))?.spawn()?.wait().await?.success());
+    let records = topic.read_at_least(24).await?;
+    let (again, first): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|it| is_replay(it));
+    ensure!(again.len() == 12 && first.len() == 12, "{} and {}", again.len(), first.len());
+    for replay in again {
+        let same = |it: &&&Record| it.header("id") == replay.header("id");
+        let streamed = first.iter().find(same);
+        ensure!(streamed.is_some_and(|it| stripped(it) == stripped(replay)), "{replay:?}");
+    }
+    own(scene.relay())?.start().await?.terminate().await.map(drop)
+}
+
+/// What a record from the table shares with that of the stream.
+fn stripped(record: &Record) -> (i32, &Option<Vec<u8>>, &Option<Vec<u8>>, Vec<(String, Vec<u8>)>) {
+    let mut headers = record.headers.clone();
+    headers.retain(|(name, _)| name != "sequence" && name != "outboxd-replay");
+    (record.partition, &record.key, &record.value, headers)
+}
+
+const OWN_TABLE: &str = "
+    create schema outbox;
+    create table outbox.events (id uuid default gen_random_uuid(), aggregatetype varchar(40),
+        aggregateid bigint, type text, payload bytea, leaf int, price double precision,
+        at timestamp, loud text generated always as (upper(type)) stored)
+        partition by list (leaf);
+    create table outbox.events_0 partition of outbox.events for values in (0);
+    create table outbox.events_1 partition of outbox.events for values in (1)";
+const OWN_COLUMNS: &str = "
+    [columns]
+    extra = [{ column = 'price', as = 'price' }, { column = 'at', as = 'at' }]";
