@@ -8,6 +8,7 @@ mod gap;
 mod interrupted;
 mod kinds;
 mod servers;
+mod writers;
 
 use anyhow::{Result, ensure};
 

@@ -27,6 +27,11 @@ pub(super) struct Pass<'a> {
     pub(super) since_ms: Option<i64>,
     /// Rows without a time of their own are stamped so.
     pub(super) now_ms: i64,
+    pub(super) desk: Desk,
+}
+
+/// Decides what becomes of a row.
+pub(super) struct Desk {
     pub(super) withheld: HashSet<String>,
     pub(super) parking: Parking,
     /// Where the next row that has to wait is parked.
@@ -94,43 +99,60 @@ impl Pass<'_> {
         tuple: &[u8],
         to: &mut impl Destination,
     ) -> Result<(), Stop> {
-        let Self { mapper, tally, parking, .. } = self;
+        let Self { mapper, desk, .. } = self;
         let new = Tuple::decode(tuple).map_err(|error| unreadable(table, &error))?;
         let insert = Insert { relation: table.relation, new };
         let now = PgTimestamp::from_unix_millis(self.now_ms);
-        let mapped = match mapper.map(&insert, self.place.at, self.place.epoch, now) {
-            Ok(Some(mapped)) => mapped,
-            Ok(None) => return Ok(()),
-            Err(MapError::Record(error)) => return self.refuse(error, to).await,
-            Err(error) => return Err(unreadable(table, &error)),
-        };
+        match mapper.map(&insert, desk.place.at, desk.place.epoch, now) {
+            Ok(Some(mapped)) => desk.deal(&mapped, table.is_timed(), to).await,
+            Ok(None) => Ok(()),
+            Err(MapError::Record(error)) => desk.refuse(error, to).await,
+            Err(error) => Err(unreadable(table, &error)),
+        }
+    }
+}
+
+impl Desk {
+    async fn deal(
+        &mut self,
+        mapped: &Mapped<'_>,
+        is_timed: bool,
+        to: &mut impl Destination,
+    ) -> Result<(), Stop> {
         if self.withheld.contains(mapped.event_id) {
-            tally.withheld += 1;
+            self.tally.withheld += 1;
             return Ok(());
         }
-        let headers = headers(&mapped);
-        let mapped = Mapped { headers: headers.as_headers(), ..mapped };
-        let parcel = if parking.blocks(self.place, mapped.topic, mapped.key) {
-            tally.behind += 1;
-            Parcel::of_record(TOKEN, self.place, &mapped, Reason::Behind)
-        } else {
-            match to.publish(&mapped).await {
-                Ok(()) => {
-                    tally.count(&mapped, table.is_timed());
-                    return Ok(());
-                }
-                Err(Unpublished::Refused(RecordErrorKind::UnknownTopic, _)) => {
-                    return Err(unknown_topic(&mapped));
-                }
-                Err(Unpublished::Refused(kind, message)) => {
-                    tally.refused += 1;
-                    let reason = reason(parking.policy(), mapped.error(kind, message))?;
-                    Parcel::of_record(TOKEN, self.place, &mapped, reason)
-                }
-                Err(Unpublished::Stop(stop)) => return Err(stop),
-            }
+        let headers = headers(mapped);
+        let mapped = Mapped { headers: headers.as_headers(), ..mapped.clone() };
+        let Some(reason) = self.offer(&mapped, to).await? else {
+            self.tally.count(&mapped, is_timed);
+            return Ok(());
         };
-        self.park(parcel, to).await
+        self.park(Parcel::of_record(TOKEN, self.place, &mapped, reason), to).await
+    }
+
+    /// Publishes a record, or says why it is to be parked.
+    async fn offer(
+        &mut self,
+        mapped: &Mapped<'_>,
+        to: &mut impl Destination,
+    ) -> Result<Option<Reason>, Stop> {
+        if self.parking.blocks(self.place, mapped.topic, mapped.key) {
+            self.tally.behind += 1;
+            return Ok(Some(Reason::Behind));
+        }
+        match to.publish(mapped).await {
+            Ok(()) => Ok(None),
+            Err(Unpublished::Refused(RecordErrorKind::UnknownTopic, _)) => {
+                Err(unknown_topic(mapped))
+            }
+            Err(Unpublished::Refused(kind, message)) => {
+                self.tally.refused += 1;
+                reason(self.parking.policy(), mapped.error(kind, message)).map(Some)
+            }
+            Err(Unpublished::Stop(stop)) => Err(stop),
+        }
     }
 
     /// A row that is no event.

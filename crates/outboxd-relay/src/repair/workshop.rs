@@ -11,13 +11,14 @@ use outboxd_core::stop::{Code, Stop};
 use outboxd_core::topic::TopicError;
 
 use super::hold::{keeping, lock};
-use super::pass::{Nowhere, Pass, Tally};
+use super::pass::{Desk, Nowhere, Pass, Tally};
 use super::phantoms::{self, Found};
 use super::publish::Publisher;
 use super::rows::{StoredTable, hold_view, stored_tables};
 use super::shelf::{Letters, Outlet};
 use super::{Order, slot};
 use crate::config::Config;
+use crate::control::ControlSession;
 use crate::daemon;
 use crate::open::Opener;
 use crate::run::clock::Stopwatch;
@@ -93,7 +94,7 @@ impl<'a> Workshop<'a> {
         let letters = self.letters(plan, observed.server.flush_lsn).await?;
         let mut pass = self.pass(plan, tables, letters)?;
         keeping(&mut self.session, pass.run(&view, &mut Nowhere)).await?;
-        Ok(pass.tally)
+        Ok(pass.desk.tally)
     }
 
     /// Topics that rows go to and that do not exist. None is created for the asking.
@@ -127,6 +128,20 @@ impl<'a> Workshop<'a> {
         let view = self.opener.control().await?;
         // The session with the lock may not be used before the snapshot is taken up.
         hold_view(&view, snapshot.as_deref()).await?;
+        let tally = self.publish(plan, recorded, tables, &view, position).await?;
+        tracing::info!(event = "repair.recorded", lsn = %position, "a relay streams from here");
+        Ok((tally, position))
+    }
+
+    /// Publishes the rows of a view, and when Kafka has all of them records the position.
+    async fn publish(
+        &mut self,
+        plan: &Plan,
+        recorded: Recorded,
+        tables: &[StoredTable],
+        view: &ControlSession,
+        position: Lsn,
+    ) -> Result<Tally, Stop> {
         let letters = self.letters(plan, position).await?;
         let name = &self.config.source.name;
         let shelf = letters.shelf(self.opener.control().await?, name, plan.acquisition()).await?;
@@ -135,16 +150,15 @@ impl<'a> Workshop<'a> {
         let publisher =
             Publisher::new(&mut self.sink, recorded.topics, on_partitions_changed, limits);
         let mut outlet = Outlet { publisher, shelf };
-        keeping(&mut self.session, async {
-            pass.run(&view, &mut outlet).await?;
+        let publishing = async {
+            pass.run(view, &mut outlet).await?;
             outlet.finish().await
-        })
-        .await?;
+        };
+        keeping(&mut self.session, publishing).await?;
         slot::check_unmoved(&self.opener, position).await?;
         let progress = plan.finished(position, Stopwatch::start().now().unix_ms);
         keeping(&mut self.session, outlet.publisher.record(&progress)).await?;
-        tracing::info!(event = "repair.recorded", lsn = %position, "a relay streams from here");
-        Ok((pass.tally, position))
+        Ok(pass.desk.tally)
     }
 
     /// Sees to it that no slot to come fits the recorded position.
@@ -174,10 +188,12 @@ impl<'a> Workshop<'a> {
             mapper: wiring::mapper(self.config)?,
             since_ms: plan.since.map(|since| since.at_ms),
             now_ms: Stopwatch::start().now().unix_ms,
-            place: letters.place,
-            withheld: letters.withheld,
-            parking: letters.parking,
-            tally: Tally::default(),
+            desk: Desk {
+                place: letters.place,
+                withheld: letters.withheld,
+                parking: letters.parking,
+                tally: Tally::default(),
+            },
         })
     }
 }
