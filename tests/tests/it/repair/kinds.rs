@@ -115,10 +115,10 @@ async fn rows_of_a_table_of_ones_own_become_the_records_they_were() -> Result<()
 }
 
 /// What a record from the table shares with that of the stream.
-fn stripped(record: &Record) -> (i32, &Option<Vec<u8>>, &Option<Vec<u8>>, Vec<(String, Vec<u8>)>) {
-    let mut headers = record.headers.clone();
-    headers.retain(|(name, _)| name != "sequence" && name != "outboxd-replay");
-    (record.partition, &record.key, &record.value, headers)
+fn stripped(record: &Record) -> Record {
+    let mut shared = Record { offset: 0, timestamp_ms: None, ..record.clone() };
+    shared.headers.retain(|(name, _)| name != "sequence" && name != "outboxd-replay");
+    shared
 }
 
 const OWN_TABLE: &str = "
