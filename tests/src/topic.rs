@@ -169,6 +169,15 @@ impl Topic {
         self.read_all().await
     }
 
+    /// Waits until that many records are committed, and gives all that are. The length of a topic
+    /// does not tell: transactions leave marks in it, and records that nobody reads.
+    pub async fn read_committed_at_least(&self, count: usize) -> Result<Vec<Record>> {
+        eventually(&format!("{count} committed records in {}", self.name), || async move {
+            Ok(self.read_committed().await.ok().filter(|records| records.len() >= count))
+        })
+        .await
+    }
+
     fn consumer(&self, isolation: &str) -> Result<BaseConsumer> {
         let mut config = self.cluster.config();
         config

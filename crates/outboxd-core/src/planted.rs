@@ -20,6 +20,12 @@ pub(crate) enum Planted {
     TrustsFreshProducer,
     /// The newest progress record counts, not the one of the highest acquisition.
     BelievesZombie,
+    /// A Kafka transaction ends in the middle of one of the database.
+    TearsTransactions,
+    /// What was read before the fence is not read again.
+    TrustsFirstReading,
+    /// The position is confirmed when its record is written, before the transaction is committed.
+    ConfirmsUncommitted,
 }
 
 /// Plants a bug in this thread.

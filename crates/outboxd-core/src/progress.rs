@@ -45,9 +45,10 @@ pub struct Progress {
     pub last_commit: Option<LastCommit>,
     /// Fingerprint of the publication that the position was reached with.
     pub publication: String,
-    /// Dead letters released by the transaction that carries this record.
+    /// Rows of the dead-letter table whose event this transaction has published, or a former one: the
+    /// table may not say so yet.
     #[serde(default)]
-    pub released: Vec<String>,
+    pub released: Vec<i64>,
     /// How many events the writer may have handed to Kafka beyond this record.
     pub unrecorded_events_max: u64,
     /// Milliseconds since the Unix epoch.

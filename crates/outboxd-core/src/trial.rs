@@ -2,19 +2,21 @@
 //!
 //! A broker refuses batches, not records: the report of each names a candidate. With the new
 //! producer the candidates are sent one per request, in order and with nothing else in flight; the
-//! one that is refused alone is poison.
+//! one that is refused alone is poison. They are known by identity, which holds when the window is
+//! built anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::Token;
+use crate::lsn::Lsn;
+use crate::record::Identity;
 use crate::stop::RecordError;
 
 #[derive(Debug, Default)]
 pub struct Trials {
-    candidates: BTreeSet<Token>,
+    candidates: BTreeSet<Identity>,
     /// The one under way. Nothing else may be sent until its report is in.
-    alone: Option<Token>,
-    poison: BTreeMap<Token, RecordError>,
+    alone: Option<Identity>,
+    poison: BTreeMap<Identity, RecordError>,
 }
 
 /// How a record may be sent.
@@ -30,25 +32,30 @@ pub enum Verdict {
 }
 
 impl Trials {
-    /// Nothing is known of the tokens that follow.
+    /// What was learned of another timeline says nothing.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    fn is_idle(&self) -> bool {
+    /// Everything before this position is durable, if by another relay.
+    pub fn forget_before(&mut self, position: Lsn) {
+        self.candidates.retain(|at| at.commit_lsn >= position);
+        self.poison.retain(|at, _| at.commit_lsn >= position);
+    }
+
+    pub fn is_idle(&self) -> bool {
         self.alone.is_none() && self.candidates.is_empty() && self.poison.is_empty()
     }
 
-    /// How the lost record of this token, or a new one, may be sent now.
-    pub fn judge(&self, token: Option<Token>, in_flight: usize) -> Verdict {
+    /// How the record of this identity may be sent now.
+    pub fn judge(&self, at: Identity, in_flight: usize) -> Verdict {
         if self.alone.is_some() {
             return Verdict::Wait;
         }
-        let Some(token) = token else { return Verdict::Send };
-        if let Some(error) = self.poison.get(&token) {
+        if let Some(error) = self.poison.get(&at) {
             return Verdict::Poison(error.clone());
         }
-        match (self.candidates.contains(&token), in_flight) {
+        match (self.candidates.contains(&at), in_flight) {
             (false, _) => Verdict::Send,
             (true, 0) => Verdict::SendAlone,
             (true, _) => Verdict::Wait,
@@ -56,36 +63,33 @@ impl Trials {
     }
 
     /// It is sent with nothing else in flight.
-    pub fn sent_alone(&mut self, token: Token) {
-        self.alone = Some(token);
+    pub fn sent_alone(&mut self, at: Identity) {
+        self.alone = Some(at);
     }
 
     /// It is durable, in one way or another.
-    pub fn settled(&mut self, token: Token) {
-        if self.is_idle() {
-            return;
-        }
-        self.lost(token);
-        self.candidates.remove(&token);
-        self.poison.remove(&token);
+    pub fn settled(&mut self, at: Identity) {
+        self.lost(at);
+        self.candidates.remove(&at);
+        self.poison.remove(&at);
     }
 
     /// Its producer died under it, which says nothing about the record.
-    pub fn lost(&mut self, token: Token) {
-        if self.alone == Some(token) {
+    pub fn lost(&mut self, at: Identity) {
+        if self.alone == Some(at) {
             self.alone = None;
         }
     }
 
     /// Kafka has refused its batch. `true`: it was alone in it.
-    pub fn refused(&mut self, token: Token, error: &RecordError) -> bool {
-        let alone = self.alone == Some(token);
-        self.lost(token);
+    pub fn refused(&mut self, at: Identity, error: &RecordError) -> bool {
+        let alone = self.alone == Some(at);
+        self.lost(at);
         if alone {
-            self.candidates.remove(&token);
-            self.poison.insert(token, error.clone());
+            self.candidates.remove(&at);
+            self.poison.insert(at, error.clone());
         } else {
-            self.candidates.insert(token);
+            self.candidates.insert(at);
         }
         alone
     }
@@ -106,35 +110,49 @@ mod tests {
         }
     }
 
+    fn at(ordinal: u32) -> Identity {
+        Identity { commit_lsn: Lsn::new(0x100), ordinal }
+    }
+
     #[test]
     fn candidates_are_sent_alone_and_the_one_refused_alone_is_poison() {
         let mut trials = Trials::default();
-        for token in [3, 4, 5] {
-            assert!(!trials.refused(Token(token), &error()));
+        for ordinal in [3, 4, 5] {
+            assert!(!trials.refused(at(ordinal), &error()));
         }
-        assert_eq!(trials.judge(Some(Token(2)), 7), Verdict::Send);
-        assert_eq!(trials.judge(Some(Token(3)), 1), Verdict::Wait);
-        assert_eq!(trials.judge(Some(Token(3)), 0), Verdict::SendAlone);
-        trials.sent_alone(Token(3));
-        assert_eq!(trials.judge(Some(Token(4)), 0), Verdict::Wait);
-        assert_eq!(trials.judge(None, 0), Verdict::Wait);
-        trials.settled(Token(3));
-        assert_eq!(trials.judge(Some(Token(4)), 0), Verdict::SendAlone);
-        trials.sent_alone(Token(4));
-        assert!(trials.refused(Token(4), &error()));
-        assert_eq!(trials.judge(Some(Token(4)), 0), Verdict::Poison(error()));
-        assert_eq!(trials.judge(Some(Token(5)), 0), Verdict::SendAlone);
-        trials.settled(Token(4));
-        trials.settled(Token(5));
+        assert_eq!(trials.judge(at(2), 7), Verdict::Send);
+        assert_eq!(trials.judge(at(3), 1), Verdict::Wait);
+        assert_eq!(trials.judge(at(3), 0), Verdict::SendAlone);
+        trials.sent_alone(at(3));
+        assert_eq!(trials.judge(at(4), 0), Verdict::Wait);
+        assert_eq!(trials.judge(at(6), 0), Verdict::Wait);
+        trials.settled(at(3));
+        assert_eq!(trials.judge(at(4), 0), Verdict::SendAlone);
+        trials.sent_alone(at(4));
+        assert!(trials.refused(at(4), &error()));
+        assert_eq!(trials.judge(at(4), 0), Verdict::Poison(error()));
+        assert_eq!(trials.judge(at(5), 0), Verdict::SendAlone);
+        trials.settled(at(4));
+        trials.settled(at(5));
         assert!(trials.is_idle());
     }
 
     #[test]
     fn a_trial_cut_short_says_nothing() {
         let mut trials = Trials::default();
-        trials.refused(Token(1), &error());
-        trials.sent_alone(Token(1));
-        trials.lost(Token(1));
-        assert_eq!(trials.judge(Some(Token(1)), 0), Verdict::SendAlone);
+        trials.refused(at(1), &error());
+        trials.sent_alone(at(1));
+        trials.lost(at(1));
+        assert_eq!(trials.judge(at(1), 0), Verdict::SendAlone);
+    }
+
+    #[test]
+    fn what_lies_before_the_position_is_of_no_interest_any_more() {
+        let mut trials = Trials::default();
+        trials.refused(at(1), &error());
+        trials.forget_before(Lsn::new(0x100));
+        assert_eq!(trials.judge(at(1), 0), Verdict::SendAlone);
+        trials.forget_before(Lsn::new(0x101));
+        assert!(trials.is_idle());
     }
 }

@@ -347,6 +347,19 @@ impl Window {
         Some(PgTimestamp::from_micros(begun.time_us))
     }
 
+    /// Some records of a transaction were handed out, and not its last: its Commit is still to come.
+    pub fn is_torn(&self) -> bool {
+        self.transactions.back().is_some_and(|it| it.has_events && it.end.is_none())
+    }
+
+    /// What the record of this token is of.
+    pub fn identity(&self, token: Token) -> Identity {
+        let index = token.0.checked_sub(self.first).expect("a record in flight");
+        let at = self.transactions.partition_point(|it| it.end_token <= token.0);
+        let commit_lsn = self.transactions[at].commit_lsn;
+        Identity { commit_lsn, ordinal: self.slots[index as usize].ordinal }
+    }
+
     /// The lane of a record in flight.
     pub fn lane(&self, token: Token) -> u32 {
         let index = token.0.checked_sub(self.first).expect("a record in flight");

@@ -12,7 +12,7 @@ use crate::http::{About, HttpServer};
 use crate::open::Opener;
 use crate::run::Runner;
 use crate::sink::kafka::KafkaSink;
-use crate::sink::{self, Sink, SinkError};
+use crate::sink::{self, Extent, Sink, SinkError};
 use crate::wiring::{self, Wishes};
 
 /// Runs until `shutdown` resolves, the goal is reached, or something ends it for good.
@@ -81,7 +81,7 @@ pub async fn recorded(config: &Config) -> Result<Option<Progress>, Stop> {
     sink::reach(&kafka).await.map_err(|error| refused(&error))?;
     let topic = config.delivery.progress.topic.clone();
     let sink = KafkaSink::start(kafka, topic, 1, None).map_err(|error| refused(&error))?;
-    let read = sink.read_progress().await.map_err(|error| refused(&error))?;
+    let read = sink.read_progress(Extent::Readable).await.map_err(|error| refused(&error))?;
     Ok(read.recorded().map_err(|error| unreadable(&error))?.progress)
 }
 

@@ -8,7 +8,7 @@ use outboxd_core::lsn::Lsn;
 use outboxd_core::mapping::{Mapper, MappingConfig};
 use outboxd_core::parking::{self, Policy};
 use outboxd_core::relation::{ColumnNames, ExtraColumn, OptionalColumn, TableName};
-use outboxd_core::relay::{Goal, Settings};
+use outboxd_core::relay::{Goal, Settings, TransactionLimits};
 use outboxd_core::route::TopicRules;
 use outboxd_core::stop::{Code, Stop};
 use outboxd_core::topics::OnPartitionsChanged;
@@ -55,12 +55,20 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
             config::OnPartitionsChanged::Stop => OnPartitionsChanged::Stop,
             config::OnPartitionsChanged::Switch => OnPartitionsChanged::Switch,
         },
+        transactions: is_exactly_once(config).then(|| TransactionLimits {
+            bytes: delivery.max_transaction_bytes.as_u64(),
+            time: delivery.max_transaction_time,
+        }),
         unrecorded_events_max: u64::from(delivery.max_unrecorded_events.get()),
         progress_interval: delivery.progress_interval,
         wal_sender_timeout: source.wal_sender_timeout,
         release_after: source.release_after,
         drain_timeout: delivery.drain_timeout,
     }
+}
+
+fn is_exactly_once(config: &Config) -> bool {
+    config.delivery.mode == config::DeliveryMode::ExactlyOnce
 }
 
 fn parking(config: &Config) -> parking::Rules {
@@ -181,6 +189,10 @@ fn apply_tls(config: &config::SourceTls, tls: &mut TlsSettings) {
 }
 
 pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
+    let transactions = is_exactly_once(config).then(|| kafka::Transactions {
+        id: format!("outboxd.{}", config.source.name),
+        open_max: config.delivery.max_transaction_time,
+    });
     let config = &config.kafka;
     let settings = kafka::KafkaSettings {
         bootstrap_servers: config.bootstrap_servers.join(","),
@@ -198,6 +210,7 @@ pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
+        transactions,
     };
     settings.check().map_err(|error| {
         Stop::new(Code::Config, error.to_string()).hint(

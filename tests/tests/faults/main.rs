@@ -5,6 +5,7 @@
 
 mod brokers;
 mod bulk;
+mod exactly_once;
 mod gates;
 mod kills;
 mod million;

@@ -25,7 +25,16 @@ pub(crate) struct Tally {
 impl Tally {
     /// Of everything in the topic now, where rows 1 to `rows` were written.
     pub(crate) async fn of(cluster: &Cluster, topic: &Topic, rows: u64) -> Result<Self> {
-        let consumer = consumer(cluster, topic)?;
+        Self::read_at(cluster, topic, rows, "read_uncommitted").await
+    }
+
+    /// Of what is committed.
+    pub(crate) async fn of_committed(cluster: &Cluster, topic: &Topic, rows: u64) -> Result<Self> {
+        Self::read_at(cluster, topic, rows, "read_committed").await
+    }
+
+    async fn read_at(cluster: &Cluster, topic: &Topic, rows: u64, isolation: &str) -> Result<Self> {
+        let consumer = consumer(cluster, topic, isolation)?;
         let partitions = topic.partitions();
         spawn_blocking(move || Self::read(&consumer, partitions, rows)).await?
     }
@@ -36,6 +45,20 @@ impl Tally {
         ensure!(missing == 0, "{missing} rows were lost");
         ensure!(self.disordered.is_empty(), "out of order: {:?}", first_few(&self.disordered));
         ensure!(self.unknown.is_empty(), "never committed: {:?}", first_few(&self.unknown));
+        Ok(())
+    }
+
+    /// How many rows are there at all.
+    pub(crate) fn seen(&self) -> u64 {
+        self.times.iter().filter(|&&times| times > 0).count() as u64
+    }
+
+    /// Of each run of so many rows either all are there or none.
+    pub(crate) fn expect_whole(&self, rows: usize) -> Result<()> {
+        for (number, times) in self.times[1..].chunks(rows).enumerate() {
+            let seen = times.iter().filter(|&&times| times > 0).count();
+            ensure!(seen == 0 || seen == times.len(), "{seen} rows of transaction {number}");
+        }
         Ok(())
     }
 
@@ -88,13 +111,13 @@ impl Tally {
     }
 }
 
-fn consumer(cluster: &Cluster, topic: &Topic) -> Result<BaseConsumer> {
+fn consumer(cluster: &Cluster, topic: &Topic, isolation: &str) -> Result<BaseConsumer> {
     let mut config = cluster.config();
     config
         .set("group.id", "outboxd-tests")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_uncommitted");
+        .set("isolation.level", isolation);
     let consumer: BaseConsumer = config.create()?;
     let mut start = TopicPartitionList::new();
     for partition in 0..topic.partitions() {

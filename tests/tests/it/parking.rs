@@ -10,20 +10,29 @@ use tokio_postgres::Row;
 
 #[tokio::test]
 async fn one_event_too_large_is_parked_with_its_followers_and_retried_in_order() -> Result<()> {
+    too_large(AT_LEAST_ONCE).await
+}
+
+#[tokio::test]
+async fn one_event_too_large_is_parked_exactly_once() -> Result<()> {
+    too_large(EXACTLY_ONCE).await
+}
+
+async fn too_large(mode: &str) -> Result<()> {
     let scene = Scene::new().await?;
     let limit = [("max.message.bytes", "100000")];
     let topic = scene.cluster.create_topic(&scene.topic_name(), 4, &limit).await?;
-    let mut relay = scene.relay().start().await?;
+    let mut relay = relay_in(&scene, mode).start().await?;
     small(&scene, 1, 2_000).await?;
     large(&scene, "order-7").await?;
     small(&scene, 2_001, 4_000).await?;
     let followers = 2_000 / KEYS;
-    topic.read_at_least(4_000 - followers).await?;
+    topic.read_committed_at_least(4_000 - followers).await?;
     wait_letters(&scene, &[("dead", 1), ("parked", followers)]).await?;
     relay.kill().await?;
 
     // The key stays parked over a restart; what it has to wait for is one row.
-    let mut relay = scene.relay().start().await?;
+    let mut relay = relay_in(&scene, mode).start().await?;
     small(&scene, 4_001, 4_000 + KEYS).await?;
     wait_letters(&scene, &[("dead", 1), ("parked", followers + 1)]).await?;
     let rows = scene.database.query(HEADS).await?;
@@ -45,7 +54,7 @@ async fn one_event_too_large_is_parked_with_its_followers_and_retried_in_order()
     small(&scene, 5_001, 5_000 + KEYS).await?;
     let all = 4_000 + 1 + 2 * KEYS;
     expect_each_once(&topic, all).await?;
-    let records = topic.read_all().await?;
+    let records = topic.read_committed().await?;
     let of_key: Vec<&Record> = records.iter().filter(|it| it.key_text() == "order-7").collect();
     expect_rising(&of_key)?;
     let replayed = of_key.iter().filter(|it| it.header("outboxd-replay") == Some("true")).count();
@@ -57,11 +66,20 @@ async fn one_event_too_large_is_parked_with_its_followers_and_retried_in_order()
 /// The relay knows the limit from before, so the broker refuses a whole batch.
 #[tokio::test]
 async fn a_limit_lowered_behind_the_relays_back_parks_one_event() -> Result<()> {
+    limit_lowered(AT_LEAST_ONCE).await
+}
+
+#[tokio::test]
+async fn a_limit_lowered_parks_one_event_exactly_once() -> Result<()> {
+    limit_lowered(EXACTLY_ONCE).await
+}
+
+async fn limit_lowered(mode: &str) -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(1).await?;
-    let mut relay = scene.relay().expect_error("producer.failed").start().await?;
+    let mut relay = relay_in(&scene, mode).expect_error("producer.failed").start().await?;
     small(&scene, 1, 100).await?;
-    topic.read_at_least(100).await?;
+    topic.read_committed_at_least(100).await?;
     scene.cluster.alter_topic(topic.name(), &[("max.message.bytes", "100000")]).await?;
     small(&scene, 101, 600).await?;
     large(&scene, "order-x").await?;
@@ -75,12 +93,21 @@ async fn a_limit_lowered_behind_the_relays_back_parks_one_event() -> Result<()> 
 /// Nothing that is looked up tells of this limit: the candidates of the batch are tried one by one.
 #[tokio::test]
 async fn of_a_refused_batch_only_the_event_at_fault_is_parked() -> Result<()> {
+    refused_batch(AT_LEAST_ONCE).await
+}
+
+#[tokio::test]
+async fn of_a_refused_batch_one_is_parked_exactly_once() -> Result<()> {
+    refused_batch(EXACTLY_ONCE).await
+}
+
+async fn refused_batch(mode: &str) -> Result<()> {
     let scene = Scene::new().await?;
     let config = [("message.timestamp.before.max.ms", "3600000")];
     let topic = scene.cluster.create_topic(&scene.topic_name(), 1, &config).await?;
-    let mut relay = scene.relay().expect_error("producer.failed").start().await?;
+    let mut relay = relay_in(&scene, mode).expect_error("producer.failed").start().await?;
     small(&scene, 1, 100).await?;
-    topic.read_at_least(100).await?;
+    topic.read_committed_at_least(100).await?;
     let sql = format!(
         "insert into outbox.events (aggregatetype, aggregateid, type, payload, created_at)
          select '{}', 'order-' || i % {KEYS}, 'T', jsonb_build_object('seq', i),
@@ -146,6 +173,10 @@ async fn one_more_than_the_limit_stops_with_nothing_lost() -> Result<()> {
     wait_letters(&scene, &[("dead", 1), ("parked", 1)]).await
 }
 
+fn relay_in(scene: &Scene, mode: &str) -> RelayCommand {
+    scene.relay().set("delivery.mode", mode)
+}
+
 /// As the header `seq` of the payload, with keys order-0 … order-9 in turn.
 async fn small(scene: &Scene, from: usize, to: usize) -> Result<()> {
     let sql = format!(
@@ -199,7 +230,7 @@ async fn wait_letters(scene: &Scene, expected: &[(&str, usize)]) -> Result<()> {
 }
 
 async fn expect_each_once(topic: &Topic, events: usize) -> Result<()> {
-    let records = topic.read_at_least(events).await?;
+    let records = topic.read_committed_at_least(events).await?;
     let mut ids: Vec<&str> = records.iter().filter_map(|it| it.header("id")).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -218,6 +249,8 @@ fn count(rows: usize) -> Result<i64> {
     Ok(i64::try_from(rows)?)
 }
 
+const AT_LEAST_ONCE: &str = "at_least_once";
+const EXACTLY_ONCE: &str = "exactly_once";
 const KEYS: usize = 10;
 const STATES: &str =
     "select state, count(*) as rows from outbox.dead_letters group by state order by state";

@@ -104,7 +104,7 @@ fn a_record_is_plain_json() {
         r#""database":"shop","slot":"outboxd_shop","creating":false,"end_lsn":"16/B374D848","#,
         r#""partial":{"commit_lsn":"16/B374D900","changes":4},"last_event_lsn":"16/B374D800","#,
         r#""parked_lsn":"0/0","last_commit":{"commit_lsn":"16/B374D800","xid":812,"time_us":-5},"#,
-        r#""publication":"f00d","released":["a"],"unrecorded_events_max":9,"written_at_ms":1}"#,
+        r#""publication":"f00d","released":[7],"unrecorded_events_max":9,"written_at_ms":1}"#,
     );
     assert_eq!(written, expected);
     let recorded = read(&[record(&full())]).expect("well-formed");
@@ -188,7 +188,7 @@ fn full() -> Progress {
         partial: Some(Partial { commit_lsn: Lsn::new(0x16_B374_D900), changes: 4 }),
         last_event_lsn: commit_lsn,
         last_commit: Some(LastCommit { commit_lsn, xid: 812, time_us: -5 }),
-        released: vec!["a".to_owned()],
+        released: vec![7],
         unrecorded_events_max: 9,
         written_at_ms: 1,
         ..progress(5, 0x16_B374_D848)

@@ -1,5 +1,6 @@
 //! What Kafka says: acks, refusals, the death of a producer, topics.
 
+use super::batch::Batch;
 use super::replay::REPLAY;
 use super::stream::After;
 use super::{CloseReason, Note, Output, Producer, Relay};
@@ -16,8 +17,8 @@ impl Relay {
         if token == REPLAY {
             return self.replay_acked(now);
         }
+        self.trial_settled(token);
         let acked = self.window.ack(token);
-        self.trials.settled(token);
         let topic = self.topics.acked(acked.lane, now.tick);
         self.stats.acked(token, topic, acked.bytes, now);
     }
@@ -28,9 +29,9 @@ impl Relay {
         if token == REPLAY {
             return self.replay_lost();
         }
+        self.trials.lost(self.window.identity(token));
         let lane = self.window.lose(token);
         self.topics.lost(lane);
-        self.trials.lost(token);
         self.stats.lost(token);
     }
 
@@ -44,7 +45,7 @@ impl Relay {
         }
         self.topics.ask_again(self.window.lane(token));
         if !error.kind.is_of_topic() {
-            self.trials.refused(token, error);
+            self.trials.refused(self.window.identity(token), error);
         }
         self.handle_lost(token, &error.message);
     }
@@ -52,9 +53,15 @@ impl Relay {
     /// The parcel's row is committed.
     pub fn handle_parked(&mut self, now: Now, token: Token) {
         if self.parking.parked(token) {
+            self.trial_settled(token);
             self.window.ack(token);
-            self.trials.settled(token);
             self.handle_reports_end(now);
+        }
+    }
+
+    fn trial_settled(&mut self, token: Token) {
+        if !self.trials.is_idle() {
+            self.trials.settled(self.window.identity(token));
         }
     }
 
@@ -80,21 +87,33 @@ impl Relay {
 
     pub fn handle_progress_acked(&mut self, now: Now, offset: Option<i64>) {
         self.observe(now);
+        // A transaction shuts others out, and its marks take offsets of their own.
+        let offset = offset.filter(|_| self.batch.is_none());
         match self.ledger.acked(offset) {
+            Ok(Some(entry)) if self.batch.is_some() => self.written(entry),
             Ok(Some(Entry::Claim(_))) => self.claim_acked(offset),
-            Ok(Some(Entry::Position(position))) => {
-                self.confirmed = self.confirmed.max(position.progress.end_lsn);
-                self.recorded_records = self.recorded_records.max(position.durable_records);
-                self.send_status(now, false);
-                self.first_position_acked(now);
-            }
-            Ok(_) => {}
+            Ok(Some(entry)) => self.recorded(now, entry),
+            Ok(None) => {}
             Err(foreign) => {
                 self.disown();
                 self.close(CloseReason::ForeignWriter(foreign));
             }
         }
         self.handle_reports_end(now);
+    }
+
+    /// A record of the progress topic is durable.
+    pub(super) fn recorded(&mut self, now: Now, entry: Entry) {
+        match entry {
+            Entry::Claim(_) => self.claim_committed(now),
+            Entry::Position(position) => {
+                self.confirmed = self.confirmed.max(position.progress.end_lsn);
+                self.recorded_records = self.recorded_records.max(position.durable_records);
+                self.send_status(now, false);
+                self.first_position_acked(now);
+            }
+            Entry::Topic { .. } | Entry::Forget { .. } => {}
+        }
     }
 
     /// The progress record went down with its producer, or was refused.
@@ -132,7 +151,7 @@ impl Relay {
         let settled = self.window.unacked() == 0
             && !self.ledger.is_in_flight()
             && !self.is_replay_in_flight();
-        if self.producer == Producer::Alive || !settled {
+        if self.producer == Producer::Alive || !settled || self.batch.is_some() {
             return;
         }
         self.producer = Producer::Alive;
@@ -163,8 +182,9 @@ impl Relay {
     }
 
     /// The first reason is the one that counts.
-    fn give_producer_up(&mut self, why: impl FnOnce() -> Note) {
-        if self.producer == Producer::Alive {
+    pub(super) fn give_producer_up(&mut self, why: impl FnOnce() -> Note) {
+        let is_gone = self.batch.as_ref().is_some_and(Batch::is_unfenced);
+        if self.producer == Producer::Alive && !is_gone {
             self.producer = Producer::Failed;
             self.note(why());
         }

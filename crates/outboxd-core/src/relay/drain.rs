@@ -40,7 +40,7 @@ impl Relay {
             || claim_decides
             || self.window.unacked() > 0
             || self.is_replay_in_flight()
-            || !self.ledger.is_idle()
+            || !self.is_written_out()
         {
             return;
         }
@@ -64,12 +64,24 @@ impl Relay {
         }
     }
 
+    /// Nothing is on its way to the progress topic.
+    fn is_written_out(&self) -> bool {
+        match &self.batch {
+            Some(batch) => batch.is_settled(),
+            None => self.ledger.is_idle(),
+        }
+    }
+
     fn write_final_position(&mut self, now: Now) -> bool {
         let position = self.position(now);
         if let Some(drain) = &mut self.drain {
             drain.final_position_written = true;
         }
         let Some(position) = position.filter(|_| self.has_news()) else { return false };
+        if self.batch.is_some() {
+            self.seal(now);
+            return true;
+        }
         self.ledger.push(Entry::Position(Box::new(position)));
         self.hand_over_progress();
         true

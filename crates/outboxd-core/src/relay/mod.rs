@@ -13,8 +13,12 @@
 //!                                                                        └──▶ Released ──────────┘
 //! ```
 //!
-//! The window, the producer's state and what is known of topics outlive sessions.
+//! In exactly-once mode it is Settling ─▶ Fencing ─▶ Rereading ─▶ Claiming: the fence comes first.
+//!
+//! The window, the producer's state and what is known of topics outlive sessions; in exactly-once mode
+//! only the latter does.
 
+mod batch;
 mod delivery;
 mod drain;
 mod opening;
@@ -30,6 +34,8 @@ mod timers;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::batch::Batch;
+pub use self::batch::TransactionLimits;
 use self::drain::Drain;
 pub use self::opening::Opened;
 use self::opening::Opening;
@@ -59,7 +65,9 @@ pub struct Settings {
     pub limits: Limits,
     pub parking: parking::Rules,
     pub on_partitions_changed: OnPartitionsChanged,
-    /// How many events may be handed to Kafka beyond the last durable progress record: the most
+    /// Exactly-once mode.
+    pub transactions: Option<TransactionLimits>,
+    /// At least once: how many events may be handed to Kafka beyond the last durable progress record: the most
     /// that a kill can repeat.
     pub unrecorded_events_max: u64,
     /// Time between two progress records while events flow.
@@ -89,6 +97,10 @@ pub struct Relay {
     trials: Trials,
     /// The parked event that is being published.
     turn: Option<Turn>,
+    /// Rows whose event a committed transaction has published, and of which the table does not know.
+    released: Vec<i64>,
+    /// In exactly-once mode.
+    batch: Option<Batch>,
     ledger: Ledger,
     session: Session,
     /// What the progress records of this acquisition have in common; set by the claim.
@@ -167,6 +179,8 @@ impl Relay {
         let window = Window::new(settings.limits, Durable::default());
         let parking = Parking::new(settings.parking);
         let topics = Topics::new(settings.on_partitions_changed);
+        let batch = settings.transactions.map(Batch::new);
+        let stats = Stats::new(batch.is_some());
         Self {
             settings,
             mapper,
@@ -175,6 +189,8 @@ impl Relay {
             parking,
             trials: Trials::default(),
             turn: None,
+            released: Vec::new(),
+            batch,
             ledger: Ledger::default(),
             session: Session::Closed,
             owner: None,
@@ -183,7 +199,7 @@ impl Relay {
             held: Held::default(),
             drain: None,
             outputs: VecDeque::new(),
-            stats: Stats::default(),
+            stats,
             confirmed: Lsn::ZERO,
             received: Lsn::ZERO,
             recorded_records: 0,
@@ -289,11 +305,15 @@ impl Relay {
     /// Lost records count as handed out already: reading them again needs no room below the cap.
     fn may_hand_out(&self) -> bool {
         let unrecorded = self.window.handed_out() - self.recorded_records;
+        let may_be_repeated = match &self.batch {
+            Some(batch) => batch.takes_records(),
+            None => self.window.lost() > 0 || unrecorded < self.settings.unrecorded_events_max,
+        };
         self.drain.is_none()
             && self.producer == Producer::Alive
-            && self.turn.is_none()
+            && self.turn.as_ref().is_none_or(Turn::is_acked)
             && self.window.has_room()
-            && (self.window.lost() > 0 || unrecorded < self.settings.unrecorded_events_max)
+            && may_be_repeated
     }
 
     /// Ends the session from our side and starts over. Where there is none, the next is already
@@ -318,6 +338,7 @@ impl Relay {
 
     fn forget_session(&mut self) {
         self.session = Session::Closed;
+        self.leave_batch();
         for token in self.parking.forget_session() {
             self.window.lose(token);
         }

@@ -29,12 +29,16 @@ pub(super) struct Opening {
     /// is on another timeline, whose WAL differs from some point on.
     window_is_stale: bool,
     claim_offset: Option<i64>,
+    /// Exactly-once mode: what was read behind the fence.
+    reread: Option<Recorded>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     /// The window is to be replaced, which has to wait for the reports of what it holds.
     Settling,
+    /// Exactly-once mode: other producers are shut out.
+    Fencing,
     Claiming,
     Rereading,
     CreatingSlot,
@@ -56,9 +60,13 @@ impl Relay {
         if let Some(from) = entry.lowered_from {
             self.note(Note::PositionLowered { from, to: entry.progress.end_lsn });
         }
+        let former = self.owner.as_ref().map(|owner| owner.timeline);
+        if former != Some(entry.progress.timeline) {
+            self.trials.reset();
+        }
         let mine = recorded.filter(|recorded| self.is_mine(recorded));
         let timeline = mine.as_ref().map(|mine| mine.timeline);
-        let window_is_stale = timeline != Some(entry.progress.timeline);
+        let window_is_stale = self.batch.is_some() || timeline != Some(entry.progress.timeline);
         if mine.is_none() {
             self.disown();
         }
@@ -69,6 +77,7 @@ impl Relay {
             observed,
             entry,
             claim_offset: None,
+            reread: None,
         }));
         self.drive(now);
     }
@@ -89,18 +98,32 @@ impl Relay {
     /// Called whenever something changed: goes on when the reports have come.
     pub(super) fn drive_opening(&mut self, now: Now) {
         let Session::Opening(opening) = &self.session else { return };
-        if opening.phase != Phase::Settling || self.drain.is_some() {
+        if self.drain.is_some() {
             return;
         }
-        if opening.window_is_stale && (self.window.unacked() > 0 || self.ledger.is_in_flight()) {
-            return;
+        let is_settled = self.window.unacked() == 0 && !self.ledger.is_in_flight();
+        match (opening.phase, &self.batch) {
+            (Phase::Settling, _) if opening.window_is_stale && !is_settled => {}
+            (Phase::Settling, None) => self.claim(now),
+            (Phase::Settling, Some(batch)) if batch.is_unfenced() => {
+                self.enter(Phase::Fencing);
+                self.fence();
+            }
+            (Phase::Settling | Phase::Fencing, Some(batch)) if batch.is_ready() => {
+                self.enter(Phase::Rereading);
+                self.output(Output::ReadProgress);
+            }
+            _ => {}
         }
-        self.claim(now);
     }
 
     /// The progress topic as it is after our claim.
     pub fn handle_reread(&mut self, now: Now, recorded: Recorded, high_watermark: i64) {
         self.observe(now);
+        if self.batch.is_some() {
+            self.reread_behind_fence(now, recorded);
+            return self.drive(now);
+        }
         let Session::Opening(opening) = &self.session else { return };
         let claimed = opening.entry.progress.acquisition;
         let alone = opening.claim_offset.is_none_or(|offset| offset + 1 == high_watermark);
@@ -117,9 +140,43 @@ impl Relay {
             Ok(entry) => entry,
             Err(stop) => return self.handle_stop(now, stop),
         };
-        let slot_position = observed.slot.as_ref().and_then(|slot| slot.confirmed);
+        let next = entry.next;
         self.own(entry.progress, recorded, high_watermark);
-        match entry.next {
+        self.go_on(now, next);
+        self.drive(now);
+    }
+
+    /// Nobody else can write any more, so what is read now is the truth, and the claim stands on it.
+    fn reread_behind_fence(&mut self, now: Now, recorded: Recorded) {
+        let handed_out = self.window.last_handed_out();
+        let Session::Opening(opening) = &mut self.session else { return };
+        let rules = &self.settings.rules;
+        let progress = recorded.progress.as_ref();
+        #[cfg(test)]
+        if is_planted(Planted::TrustsFirstReading) {
+            opening.reread = Some(recorded);
+            return self.claim(now);
+        }
+        match gate::decide(progress, &opening.observed, rules, handed_out) {
+            Ok(entry) => opening.entry = entry,
+            Err(stop) => return self.handle_stop(now, stop),
+        }
+        opening.reread = Some(recorded);
+        self.claim(now);
+    }
+
+    /// Exactly-once mode: the claim's transaction is committed.
+    pub(super) fn claim_committed(&mut self, now: Now) {
+        let Session::Opening(opening) = &mut self.session else { return };
+        let Some(mut recorded) = opening.reread.take() else { return };
+        recorded.older.extend(recorded.progress.as_ref().map(|former| former.acquisition));
+        let (progress, next) = (opening.entry.progress.clone(), opening.entry.next);
+        self.own(progress, recorded, 0);
+        self.go_on(now, next);
+    }
+
+    fn go_on(&mut self, now: Now, next: Next) {
+        match next {
             Next::Stream => self.begin_stream(now),
             Next::CreateSlot => {
                 self.enter(Phase::CreatingSlot);
@@ -128,10 +185,12 @@ impl Relay {
                 }
             }
             Next::RecordSlotPosition => {
-                self.record_first_position(now, slot_position.unwrap_or(Lsn::ZERO));
+                let Session::Opening(opening) = &self.session else { return };
+                let slot = opening.observed.slot.as_ref();
+                let confirmed = slot.and_then(|slot| slot.confirmed).unwrap_or(Lsn::ZERO);
+                self.record_first_position(now, confirmed);
             }
         }
-        self.drive(now);
     }
 
     /// The slot was created and starts at `consistent_point`.
@@ -164,7 +223,7 @@ impl Relay {
     pub(super) fn position(&self, now: Now) -> Option<Position> {
         let owner = self.owner.as_ref().filter(|_| self.ledger.is_owned())?;
         let parked_lsn = owner.parked_lsn.max(self.parking.newest());
-        let owner = Progress { parked_lsn, ..owner.clone() };
+        let owner = Progress { parked_lsn, released: self.released(), ..owner.clone() };
         let progress = stamp(owner, self.window.durable(), now);
         Some(Position { progress, durable_records: self.window.durable_records() })
     }
@@ -177,7 +236,9 @@ impl Relay {
         let stale = opening.window_is_stale;
         let durable = if stale { progress.durable() } else { self.window.durable() };
         progress.acquisition += 1;
-        progress.unrecorded_events_max = self.settings.unrecorded_events_max;
+        // A transaction repeats nothing.
+        progress.unrecorded_events_max =
+            if self.batch.is_some() { 0 } else { self.settings.unrecorded_events_max };
         *progress = stamp(progress.clone(), durable, now);
         opening.phase = Phase::Claiming;
         let claim = progress.clone();
@@ -190,11 +251,13 @@ impl Relay {
         }
         self.claimed.push_back(claim.clone());
         self.ledger.claim(claim);
+        self.seal_alone(now);
         self.note(Note::Claimed { acquisition, end_lsn, partial, repeats_max });
     }
 
     fn own(&mut self, progress: Progress, recorded: Recorded, next_offset: i64) {
         self.confirmed = self.confirmed.max(progress.end_lsn);
+        self.released.clone_from(&progress.released);
         self.owner = Some(progress);
         self.ledger.owned_from(next_offset);
         for (name, partitions) in self.topics.recorded(recorded.topics) {
@@ -212,13 +275,14 @@ impl Relay {
         if let Some(position) = self.position(now) {
             self.ledger.push(Entry::Position(Box::new(position)));
         }
+        self.seal_alone(now);
         self.enter(Phase::Recording);
     }
 
     fn replace_window(&mut self, durable: Durable) {
         self.confirmed = durable.end_lsn.min(self.confirmed);
         self.recorded_records = 0;
-        self.trials.reset();
+        self.trials.forget_before(durable.end_lsn);
         #[cfg(test)]
         let durable = match is_planted(Planted::SkipsAfterRewind) {
             true => Durable { end_lsn: durable.end_lsn.max(self.received), ..durable },
@@ -248,8 +312,9 @@ impl Relay {
         };
         let acquisition = owner.acquisition;
         let from = self.next_sequence();
+        let released = self.released.clone();
         self.enter(Phase::Loading);
-        self.output(Output::LoadParked { acquisition, from });
+        self.output(Output::LoadParked { acquisition, from, released });
     }
 
     /// No event of the stream to come stands before it.
@@ -268,6 +333,7 @@ impl Relay {
             if rows.is_none() && self.settings.parking.policy != Policy::Halt {
                 self.note(Note::ParkingOff);
             }
+            self.released.clear();
             self.parking.load(self.next_sequence(), rows);
             self.start_stream(now);
         }

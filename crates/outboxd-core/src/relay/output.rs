@@ -30,7 +30,8 @@ pub enum Output {
     /// Write the row of an event that is not sent: `handle_parked` when it is committed.
     Park(Box<Parcel>),
     /// Take over the dead-letter table and read it: `handle_loaded`.
-    LoadParked { acquisition: u64, from: Sequence },
+    /// `released`: rows whose event was published, and which may not say so.
+    LoadParked { acquisition: u64, from: Sequence, released: Vec<i64> },
     /// What became of a row that was to be published: record it, then `handle_resolved`.
     Replayed { id: i64, outcome: Replayed },
     /// Report positions to the server.
@@ -41,6 +42,14 @@ pub enum Output {
     DescribeTopic(String),
     /// Build a new producer. Every report of the old one has been handled.
     ReplaceProducer,
+    /// Exactly-once mode: build a producer, and shut out all others of this relay's name:
+    /// `handle_fenced`, or `handle_transaction_failed`.
+    Fence,
+    /// Commit the transaction. All its reports are in: `handle_committed`, or
+    /// `handle_transaction_failed`.
+    CommitTransaction,
+    /// Abort the transaction and throw the producer away. The reports of what it holds follow.
+    AbandonProducer,
     /// To be logged.
     Note(Note),
     /// It is over. Last output.
@@ -61,6 +70,12 @@ pub enum CloseReason {
     ClaimLost,
     /// No answer to CopyDone.
     EndUnanswered,
+    /// Begin again at the last position that was committed.
+    TransactionAborted,
+    /// The commit of the database's transaction at `at` did not come in time.
+    TransactionTimedOut {
+        at: Lsn,
+    },
 }
 
 impl fmt::Display for CloseReason {
@@ -70,6 +85,13 @@ impl fmt::Display for CloseReason {
             Self::Frozen { for_ms } => write!(f, "the process stood still for {for_ms} ms"),
             Self::ForeignWriter(writer) => writer.fmt(f),
             Self::ClaimLost => f.write_str("another relay claimed the progress topic"),
+            Self::TransactionAborted => f.write_str("the Kafka transaction was aborted"),
+            Self::TransactionTimedOut { at } => {
+                write!(
+                    f,
+                    "the transaction at {at} did not end within delivery.max_transaction_time"
+                )
+            }
             Self::EndUnanswered => f.write_str("the server did not answer the end of the stream"),
         }
     }

@@ -1,6 +1,7 @@
 //! From an insert to its place: a record for Kafka, a parcel for the dead-letter table, or nothing.
 
 use super::Stats;
+use super::batch::Batch;
 use crate::headers::Sequence;
 use crate::mapping::{MapError, Mapped, Mapper};
 use crate::parking::{Full, Parcel, Parking, Policy, Reason};
@@ -20,6 +21,7 @@ pub(super) struct Parts<'a> {
     pub(super) parking: &'a mut Parking,
     pub(super) trials: &'a mut Trials,
     pub(super) stats: &'a mut Stats,
+    pub(super) batch: Option<&'a mut Batch>,
     pub(super) epoch: u16,
 }
 
@@ -50,7 +52,7 @@ pub(super) fn place<'a>(
     now: Now,
     insert: Insert<'a>,
 ) -> Result<Placed<'a>, Unplaced> {
-    let Parts { mapper, window, topics, parking, trials, stats, epoch } = parts;
+    let Parts { mapper, window, topics, parking, trials, stats, batch, epoch } = parts;
     let Some(spot) = Spot::find(window, parking, trials, epoch)? else {
         return Ok(Placed::Nothing);
     };
@@ -70,7 +72,7 @@ pub(super) fn place<'a>(
     if parking.blocks(spot.sequence, mapped.topic, mapped.key) {
         return spot.park_record(window, parking, &mapped, Reason::Behind).map(Placed::Parcel);
     }
-    let alone = match trials.judge(spot.token(), window.unacked()) {
+    let alone = match trials.judge(spot.sequence.at, window.unacked()) {
         Verdict::Send => false,
         Verdict::SendAlone => true,
         Verdict::Wait => return Err(Unplaced::Wait(None)),
@@ -88,9 +90,13 @@ pub(super) fn place<'a>(
             return spot.refuse(window, parking, &mapped, kind, message);
         }
     };
-    let token = spot.take(window, topics::size(&mapped), lane)?;
+    let bytes = topics::size(&mapped);
+    let token = spot.take(window, bytes, lane)?;
+    if let Some(batch) = batch {
+        batch.handed_out(now.tick, bytes);
+    }
     if alone {
-        trials.sent_alone(token);
+        trials.sent_alone(spot.sequence.at);
     }
     topics.handed_out(lane);
     stats.events_received += 1;
@@ -141,10 +147,10 @@ impl Spot {
 
     /// It is durable in the dead-letter table.
     fn settle(self, window: &mut Window, trials: &mut Trials) -> Result<(), OutOfPlace> {
+        trials.settled(self.sequence.at);
         let Some(token) = self.token() else { return window.pass() };
         window.hand_out_again(token, PARKED)?;
         window.ack(token);
-        trials.settled(token);
         Ok(())
     }
 

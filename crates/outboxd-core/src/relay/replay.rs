@@ -6,13 +6,14 @@
 //! it is refused, since what was wrong is supposed to have been mended. A topic that is not available
 //! keeps nobody waiting: the event is given back to be offered later.
 
+use super::batch::Batch;
 use super::stream::Emit;
 use super::{Output, Producer, Relay, Session};
 use crate::mapping::Mapped;
 use crate::record::{HeaderBuffer, Token};
 use crate::stop::RecordError;
 use crate::time::{Now, Tick};
-use crate::topics::{Admission, Boundary};
+use crate::topics::{self, Admission, Boundary};
 
 /// A row of the dead-letter table that is to be published.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,6 +45,8 @@ pub(super) struct Turn {
     since: Tick,
     /// Where it is in flight.
     lane: Option<u32>,
+    /// Kafka has acknowledged it, in a transaction that is not committed yet.
+    is_acked: bool,
     /// The session that it was offered in is gone, and another relay may have dealt with the row.
     is_orphan: bool,
 }
@@ -51,6 +54,10 @@ pub(super) struct Turn {
 impl Turn {
     fn is_in_flight(&self) -> bool {
         self.lane.is_some()
+    }
+
+    pub(super) fn is_acked(&self) -> bool {
+        self.is_acked
     }
 }
 
@@ -64,7 +71,8 @@ impl Relay {
             let outcome = Replayed::Later;
             return self.output(Output::Replayed { id: replay.id, outcome });
         }
-        self.turn = Some(Turn { replay, since: now.tick, lane: None, is_orphan: false });
+        self.turn =
+            Some(Turn { replay, since: now.tick, lane: None, is_acked: false, is_orphan: false });
         if matches!(self.session, Session::Closed | Session::Opening(_) | Session::Finished) {
             // Offered in a session that has just been given up.
             self.end_replay(Replayed::Later);
@@ -91,7 +99,7 @@ impl Relay {
     }
 
     fn is_replay_waiting(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight())
+        self.turn.as_ref().is_some_and(|turn| !turn.is_in_flight() && !turn.is_acked)
     }
 
     /// It is its turn.
@@ -99,6 +107,7 @@ impl Relay {
         self.is_replay_waiting()
             && self.is_streaming()
             && self.producer == Producer::Alive
+            && self.batch.as_ref().is_none_or(Batch::takes_records)
             && self.drain.is_none()
             && self.window.unacked() == 0
     }
@@ -127,6 +136,9 @@ impl Relay {
             Admission::Ready { topic, partition, lane: found } => {
                 *lane = Some(found);
                 self.topics.handed_out(found);
+                if let Some(batch) = &mut self.batch {
+                    batch.handed_out(now.tick, topics::size(&mapped));
+                }
                 emit(mapped.record(REPLAY, topic, partition));
             }
             Admission::Ask => {
@@ -146,7 +158,36 @@ impl Relay {
         if let Some(lane) = self.replay_lane() {
             self.topics.acked(lane, now.tick);
         }
-        self.end_replay(Replayed::Published);
+        match (&self.batch, &mut self.turn) {
+            (None, _) => self.end_replay(Replayed::Published),
+            (Some(batch), Some(turn)) if !batch.is_unfenced() => turn.is_acked = true,
+            (Some(_), _) => self.turn = None,
+        }
+    }
+
+    /// The transaction that it was published in is committed. Until the table knows, every progress
+    /// record says so.
+    pub(super) fn replay_committed(&mut self) {
+        if let Some(turn) = self.turn.take_if(|turn| turn.is_acked) {
+            let id = turn.replay.id;
+            self.released.push(id);
+            self.output(Output::Replayed { id, outcome: Replayed::Published });
+        }
+    }
+
+    pub(super) fn forget_uncommitted_replay(&mut self) {
+        self.turn.take_if(|turn| turn.is_acked);
+    }
+
+    /// Rows that the next progress record has to name.
+    pub(super) fn released(&self) -> Vec<i64> {
+        let acked = self.turn.iter().filter(|turn| turn.is_acked).map(|turn| turn.replay.id);
+        self.released.iter().copied().chain(acked).collect()
+    }
+
+    /// The table knows that the row's event is published.
+    pub fn handle_replay_recorded(&mut self, id: i64) {
+        self.released.retain(|released| *released != id);
     }
 
     /// It goes again with the next producer, in the same session only.
@@ -162,7 +203,7 @@ impl Relay {
 
     /// The session is gone. What is in flight may still be acknowledged.
     pub(super) fn forget_replay(&mut self) {
-        self.turn.take_if(|turn| !turn.is_in_flight());
+        self.turn.take_if(|turn| !turn.is_in_flight() && !turn.is_acked);
         if let Some(turn) = &mut self.turn {
             turn.is_orphan = true;
         }

@@ -18,7 +18,11 @@ pub struct Stats {
     news_of_dropped: Vec<String>,
     /// Acked events and bytes, by topic.
     pub published: Vec<Published>,
+    /// Exactly-once mode: acked in a transaction that is not committed.
+    uncommitted: Option<Vec<Published>>,
     sample: Option<(Token, Tick, PgTimestamp)>,
+    /// Acked in that transaction.
+    sample_acked: Option<(Duration, PgTimestamp)>,
     samples: Vec<Sample>,
 }
 
@@ -33,11 +37,15 @@ pub struct Published {
 pub struct Sample {
     /// From hand-over to ack.
     pub kafka: Duration,
-    /// From commit to ack, by two wall clocks.
+    /// From commit to ack, or to the commit of Kafka's transaction, by two wall clocks.
     pub end_to_end_ms: i64,
 }
 
 impl Stats {
+    pub(super) fn new(in_transactions: bool) -> Self {
+        Self { uncommitted: in_transactions.then(Vec::new), ..Self::default() }
+    }
+
     /// Samples taken since the last call.
     pub fn take_samples(&mut self) -> Vec<Sample> {
         std::mem::take(&mut self.samples)
@@ -66,23 +74,52 @@ impl Stats {
     }
 
     pub(super) fn acked(&mut self, token: Token, topic: TopicId, bytes: u32, now: Now) {
-        let index = topic.0 as usize;
-        if self.published.len() <= index {
-            self.published.resize_with(index + 1, Published::default);
+        let published = Published { events: 1, bytes: u64::from(bytes) };
+        add(self.uncommitted.as_mut().unwrap_or(&mut self.published), topic.0 as usize, published);
+        let sample = self.sample.take_if(|(sampled, ..)| *sampled == token);
+        let Some((_, since, committed)) = sample else { return };
+        let kafka = now.tick.since(since);
+        match self.uncommitted {
+            None => self.sampled(kafka, committed, now),
+            Some(_) => self.sample_acked = Some((kafka, committed)),
         }
-        self.published[index].events += 1;
-        self.published[index].bytes += u64::from(bytes);
-        if let Some((_, since, committed)) = self.sample.take_if(|(sampled, ..)| *sampled == token)
-            && self.samples.len() < SAMPLES_MAX
-        {
+    }
+
+    pub(super) fn committed(&mut self, now: Now) {
+        let uncommitted = self.uncommitted.as_mut().map(std::mem::take).unwrap_or_default();
+        for (topic, published) in uncommitted.into_iter().enumerate() {
+            add(&mut self.published, topic, published);
+        }
+        if let Some((kafka, committed)) = self.sample_acked.take() {
+            self.sampled(kafka, committed, now);
+        }
+    }
+
+    pub(super) fn aborted(&mut self) {
+        if let Some(uncommitted) = &mut self.uncommitted {
+            uncommitted.clear();
+        }
+        (self.sample, self.sample_acked) = (None, None);
+    }
+
+    fn sampled(&mut self, kafka: Duration, committed: PgTimestamp, now: Now) {
+        if self.samples.len() < SAMPLES_MAX {
             let end_to_end_ms = now.unix_ms - committed.unix_millis();
-            self.samples.push(Sample { kafka: now.tick.since(since), end_to_end_ms });
+            self.samples.push(Sample { kafka, end_to_end_ms });
         }
     }
 
     pub(super) fn lost(&mut self, token: Token) {
         self.sample.take_if(|(sampled, ..)| *sampled == token);
     }
+}
+
+fn add(counts: &mut Vec<Published>, topic: usize, more: Published) {
+    if counts.len() <= topic {
+        counts.resize_with(topic + 1, Published::default);
+    }
+    counts[topic].events += more.events;
+    counts[topic].bytes += more.bytes;
 }
 
 /// Rows choose header names: how many different ones are remembered.

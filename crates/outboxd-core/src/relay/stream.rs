@@ -134,6 +134,9 @@ impl Relay {
         match Message::decode(body) {
             Ok(Message::Insert(insert)) => self.handle_insert(now, body, insert, emit),
             Ok(Message::Begin(begin)) => {
+                if let Some(batch) = &mut self.batch {
+                    batch.begun();
+                }
                 let begun = self.window.begin(begin);
                 self.heed(now, begun);
             }
@@ -163,6 +166,7 @@ impl Relay {
         self.stats.transactions += 1;
         let committed = self.window.commit(commit);
         self.heed(now, committed);
+        self.seal_when_due(now);
         if self.window.is_idle() {
             self.drive(now);
         }
@@ -195,6 +199,7 @@ impl Relay {
             Err(Unplaced::Wait(until)) => self.held.fill(body, until),
             Err(unplaced) => self.not_placed(now, &unplaced),
         }
+        self.seal_when_due(now);
         self.drive_topics();
     }
 
@@ -214,8 +219,8 @@ impl Relay {
 
     fn parts(&mut self) -> Parts<'_> {
         let epoch = self.owner.as_ref().map_or(1, |owner| owner.epoch);
-        let Self { mapper, window, topics, parking, trials, stats, .. } = self;
-        Parts { mapper, window, topics, parking, trials, stats, epoch }
+        let Self { mapper, window, topics, parking, trials, stats, batch, .. } = self;
+        Parts { mapper, window, topics, parking, trials, stats, batch: batch.as_mut(), epoch }
     }
 
     /// The change is not dealt with, so it comes again at the next start.

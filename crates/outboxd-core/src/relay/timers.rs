@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::stream::After;
 use super::{CloseReason, Goal, Output, Producer, Relay, Session};
 use crate::ledger::Entry;
@@ -32,6 +33,10 @@ impl Relay {
         if self.is_streaming() {
             sooner(self.clock.status + self.status_interval());
         }
+        let is_torn = self.window.is_torn();
+        if let Some(timeout) = self.batch.as_ref().and_then(|batch| batch.timeout(is_torn)) {
+            sooner(timeout);
+        }
         if let Some(drain) = &self.drain {
             sooner(drain.deadline);
         }
@@ -43,11 +48,13 @@ impl Relay {
         self.clock.driven = now.tick;
         self.drive_topics();
         self.drive_producer(now);
+        self.drive_batch(now);
         self.drive_replay();
         self.drive_opening(now);
         self.drive_goal(now);
         self.record_position(now);
         self.drive_drain(now);
+        self.drive_sealed(now);
         self.hand_over_progress();
         self.drive_release(now);
         self.drive_end(now);
@@ -95,6 +102,7 @@ impl Relay {
 
     pub(super) fn hand_over_progress(&mut self) {
         if self.producer == Producer::Alive
+            && self.may_append()
             && !matches!(self.session, Session::Finished)
             && let Some((key, value)) = self.ledger.take()
         {
@@ -139,6 +147,9 @@ impl Relay {
         if now.tick.since(self.clock.position) < interval {
             return;
         }
+        if self.batch.is_some() {
+            return self.seal(now);
+        }
         if let Some(position) = self.position(now) {
             self.clock.position = now.tick;
             self.clock.idle_advance_wanted = false;
@@ -148,24 +159,31 @@ impl Relay {
 
     /// Whether a position may be written when there is one; the last one of all is the drain's.
     fn may_record(&self) -> bool {
+        let is_free = match &self.batch {
+            Some(batch) => batch.is_ready(),
+            None => self.ledger.is_idle(),
+        };
         self.drain.is_none()
             && self.owner.is_some()
             && self.ledger.is_owned()
-            && self.ledger.is_idle()
+            && is_free
             && !matches!(self.session, Session::Opening(_) | Session::Finished)
     }
 
     fn drive_goal(&mut self, now: Now) {
-        if let Some(target) = self.target
-            && self.window.end_lsn() >= target
-        {
+        let reached = self.window.end_lsn();
+        // Until it is committed, all may have to be done again.
+        let is_committed = self.batch.as_ref().is_none_or(Batch::is_ready);
+        if is_committed && self.target.is_some_and(|target| reached >= target) {
             self.begin_drain(now, Ok(()));
         }
     }
 
     /// Kafka owes us something and is silent: let the server go. It speaks again: go on.
     fn drive_release(&mut self, now: Now) {
-        let awaiting = self.window.unacked() > 0 || self.ledger.is_in_flight() || self.held.is_full;
+        let is_asked =
+            self.ledger.is_in_flight() || self.batch.as_ref().is_some_and(Batch::is_awaited);
+        let awaiting = self.window.unacked() > 0 || is_asked || self.held.is_full;
         match self.session {
             Session::Streaming if awaiting => {
                 let since = *self.clock.awaiting_since.get_or_insert(now.tick);
@@ -175,7 +193,7 @@ impl Relay {
             }
             Session::Released { since } => {
                 // What was held had no report to come: look again after a while.
-                let nothing_comes = self.window.unacked() == 0 && !self.ledger.is_in_flight();
+                let nothing_comes = self.window.unacked() == 0 && !is_asked;
                 let waited = now.tick.since(since) >= self.settings.release_after;
                 if self.clock.awaiting_since.is_none() || (nothing_comes && waited) {
                     self.start_stream(now);

@@ -89,15 +89,6 @@ impl ProgressConfig {
 impl Choice for DeliveryMode {
     const ALL: &'static [(&'static str, Self)] =
         &[("at_least_once", Self::AtLeastOnce), ("exactly_once", Self::ExactlyOnce)];
-
-    fn not_yet(self) -> Option<&'static str> {
-        match self {
-            Self::AtLeastOnce => None,
-            Self::ExactlyOnce => {
-                Some("set it to \"at_least_once\"; exactly_once comes in a later version")
-            }
-        }
-    }
 }
 
 impl Choice for ProgressStore {

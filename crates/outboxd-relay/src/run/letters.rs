@@ -47,7 +47,12 @@ impl Letters {
 }
 
 impl<S: Sink> Runner<S> {
-    pub(super) fn load_parked(&mut self, acquisition: u64, from: Sequence) {
+    pub(super) fn load_parked(&mut self, acquisition: u64, from: Sequence, released: &[i64]) {
+        for id in released {
+            if !self.letters.is_known(*id) {
+                self.letters.unrecorded.push((*id, Replayed::Published));
+            }
+        }
         let source = &self.opener.source;
         let params = match connect_params(source, &source.url) {
             Ok(params) => params,
@@ -88,7 +93,10 @@ impl<S: Sink> Runner<S> {
                     self.relay.handle_resolved(topic.as_deref(), key.as_deref());
                 }
             }
-            News::Recorded(id) => self.letters.unrecorded.retain(|(other, _)| *other != id),
+            News::Recorded(id) => {
+                self.letters.unrecorded.retain(|(other, _)| *other != id);
+                self.relay.handle_replay_recorded(id);
+            }
             News::Failed(error) => {
                 self.session_failed(LinkFailure::Control { error, hint: None });
             }

@@ -126,10 +126,15 @@ impl<S: Sink> Runner<S> {
                     let lookup = self.sink.describe_topic(topic.clone());
                     self.tasks.describe_topic(topic, lookup);
                 }
-                Output::LoadParked { acquisition, from } => self.load_parked(acquisition, from),
+                Output::LoadParked { acquisition, from, released } => {
+                    self.load_parked(acquisition, from, &released);
+                }
                 Output::Park(parcel) => self.park(parcel),
                 Output::Replayed { id, outcome } => self.letters.replayed(id, outcome),
                 Output::ReplaceProducer => self.replace_producer(),
+                Output::Fence => self.fence(),
+                Output::CommitTransaction => self.commit_transaction(),
+                Output::AbandonProducer => self.abandon_producer(),
                 Output::Note(note) => {
                     self.snapshot.heed(&note);
                     notes::log(&note);

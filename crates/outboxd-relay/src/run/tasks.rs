@@ -12,12 +12,14 @@ use super::Runner;
 use super::link::LinkFailure;
 use crate::daemon;
 use crate::open::{Opener, Watch, Watched};
-use crate::sink::{ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
+use crate::sink::{Committed, Extent, ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
 
 pub(super) struct Tasks {
     set: JoinSet<Answer>,
     /// Those that belong to the present session.
     of_session: Vec<AbortHandle>,
+    /// The one that the producer is busy with.
+    of_producer: Option<AbortHandle>,
     opener: Arc<Opener>,
 }
 
@@ -33,6 +35,8 @@ pub(super) enum Purpose {
 pub(super) enum Answer {
     Topic(String, Result<TopicInfo, TopicError>),
     Progress(Purpose, Result<ProgressRead, SinkError>),
+    Fenced(Result<(), SinkError>),
+    Committed(Result<Committed, SinkError>),
     Watched(Box<Watch>, Result<Watched, String>),
     /// A task was aborted.
     None,
@@ -40,7 +44,7 @@ pub(super) enum Answer {
 
 impl Tasks {
     pub(super) fn new(opener: Arc<Opener>) -> Self {
-        Self { set: JoinSet::new(), of_session: Vec::new(), opener }
+        Self { set: JoinSet::new(), of_session: Vec::new(), of_producer: None, opener }
     }
 
     pub(super) fn describe_topic(
@@ -57,6 +61,12 @@ impl Tasks {
             Answer::Watched(Box::new(watch), result)
         });
         self.of_session.push(task);
+    }
+
+    pub(super) fn forget_producer(&mut self) {
+        if let Some(task) = self.of_producer.take() {
+            task.abort();
+        }
     }
 
     pub(super) fn forget_session(&mut self) {
@@ -90,7 +100,25 @@ impl Tasks {
 
 impl<S: Sink> Runner<S> {
     pub(super) fn read_progress(&mut self, purpose: Purpose) {
-        self.tasks.read_progress(purpose, Duration::ZERO, self.sink.read_progress());
+        let read = self.sink.read_progress(purpose.extent());
+        self.tasks.read_progress(purpose, Duration::ZERO, read);
+    }
+
+    pub(super) fn fence(&mut self) {
+        let fence = self.sink.fence();
+        let task = self.tasks.set.spawn(async move { Answer::Fenced(fence.await) });
+        self.tasks.of_producer = Some(task);
+    }
+
+    pub(super) fn commit_transaction(&mut self) {
+        let commit = self.sink.commit();
+        let task = self.tasks.set.spawn(async move { Answer::Committed(commit.await) });
+        self.tasks.of_producer = Some(task);
+    }
+
+    pub(super) fn abandon_producer(&mut self) {
+        self.tasks.forget_producer();
+        self.sink.abandon();
     }
 
     pub(super) fn take_answer(&mut self, answer: Answer) {
@@ -104,6 +132,14 @@ impl<S: Sink> Runner<S> {
                 }
             }
             Answer::Progress(purpose, result) => self.take_progress(purpose, result),
+            Answer::Fenced(Ok(())) => self.relay.handle_fenced(now),
+            Answer::Committed(Ok(Committed { is_doubtful })) => {
+                let doubt = is_doubtful.then_some("a commit may have been sent twice");
+                self.relay.handle_committed(now, doubt);
+            }
+            Answer::Fenced(Err(error)) | Answer::Committed(Err(error)) => {
+                self.transaction_failed(&error);
+            }
             Answer::Watched(watch, Ok(watched)) => {
                 self.snapshot.watched(&watched);
                 match self.tasks.opener.judge(&watched) {
@@ -118,6 +154,14 @@ impl<S: Sink> Runner<S> {
         }
     }
 
+    fn transaction_failed(&mut self, error: &SinkError) {
+        let now = self.stopwatch.now();
+        match error {
+            SinkError::Transport(error) => self.relay.handle_transaction_failed(now, error),
+            _ => self.relay.handle_stop(now, no_transactions(error)),
+        }
+    }
+
     fn take_progress(&mut self, purpose: Purpose, result: Result<ProgressRead, SinkError>) {
         let now = self.stopwatch.now();
         let read = match result {
@@ -129,7 +173,7 @@ impl<S: Sink> Runner<S> {
                     hint = UNREACHABLE_HINT,
                     "progress topic: trying again"
                 );
-                let again = self.sink.read_progress();
+                let again = self.sink.read_progress(purpose.extent());
                 return self.tasks.read_progress(purpose, READ_AGAIN, again);
             }
             Err(error) => return self.relay.handle_stop(now, unreadable(&error)),
@@ -152,6 +196,27 @@ fn unreadable(error: &SinkError) -> Stop {
     Stop::new(code, "the progress topic cannot be used")
         .detail(error.to_string())
         .hint("let the relay's Kafka user read, write and describe its progress topic")
+}
+
+fn no_transactions(error: &SinkError) -> Stop {
+    let code = match error {
+        SinkError::Unauthorized(_) => Code::Permission,
+        SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
+    };
+    Stop::new(code, "Kafka transactions cannot be used").detail(error.to_string()).hint(
+        "let the relay's Kafka user write and describe its transactional id; the brokers' \
+         transaction.max.timeout.ms has to be above delivery.max_transaction_time + 20s",
+    )
+}
+
+impl Purpose {
+    /// Before the fence another relay's transaction may be open, and nothing ends it but the fence.
+    fn extent(self) -> Extent {
+        match self {
+            Self::Open => Extent::Readable,
+            Self::Claim => Extent::Written,
+        }
+    }
 }
 
 const READ_AGAIN: Duration = Duration::from_secs(1);

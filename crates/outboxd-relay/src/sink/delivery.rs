@@ -1,6 +1,6 @@
 //! Turns librdkafka's callbacks into reports.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use outboxd_core::record::Token;
@@ -20,18 +20,35 @@ pub(super) struct Delivery {
     reports: ReportSender,
     log: ClientLog,
     dead: AtomicBool,
+    /// Errors that were not fatal: connections and requests that failed.
+    troubles: AtomicU64,
     client: OnceLock<Weak<BaseProducer<Self>>>,
 }
 
 impl Delivery {
     pub(super) fn new(reports: ReportSender, log: ClientLog) -> Self {
-        Self { reports, log, dead: AtomicBool::new(false), client: OnceLock::new() }
+        Self {
+            reports,
+            log,
+            dead: AtomicBool::new(false),
+            troubles: AtomicU64::new(0),
+            client: OnceLock::new(),
+        }
     }
 
     /// Needed to tell fatal errors from others. To be called once, before the first poll.
     pub(super) fn attach(&self, client: &Arc<BaseProducer<Self>>) {
         let attached = self.client.set(Arc::downgrade(client));
         assert!(attached.is_ok(), "a context belongs to one producer");
+    }
+
+    /// Its end is no news any more.
+    pub(super) fn resign(&self) {
+        self.dead.store(true, Ordering::Release);
+    }
+
+    pub(super) fn troubles(&self) -> u64 {
+        self.troubles.load(Ordering::Acquire)
     }
 
     /// A fatal error was reported.
@@ -70,6 +87,7 @@ impl ClientContext for Delivery {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if !self.is_fatal() {
+            self.troubles.fetch_add(1, Ordering::AcqRel);
             self.log.handle_error(&error, reason);
         // More errors may follow the fatal one, and rdkafka calls twice for each.
         } else if !self.dead.swap(true, Ordering::AcqRel) {

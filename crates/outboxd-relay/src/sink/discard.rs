@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use outboxd_core::record::{Record, Token};
 use outboxd_core::topic::{TopicError, TopicInfo};
 
-use super::{ProduceError, ProgressEntry, ProgressRead, Report, Sink, SinkError};
+use super::{Extent, ProduceError, ProgressEntry, ProgressRead, Report, Sink, SinkError};
 
 /// Acknowledges what it is given. Its progress lives as long as it does.
 pub struct DiscardSink {
@@ -103,6 +103,7 @@ impl Sink for DiscardSink {
 
     fn read_progress(
         &self,
+        _: Extent,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static {
         future::ready(Ok(ProgressRead {
             exists: true,
@@ -139,7 +140,7 @@ mod tests {
         assert!(matches!(progress, Some(Report::ProgressAcked { offset: Some(1) })));
         assert!(sink.next_report().is_none());
         assert_eq!((sink.counts().records(), sink.counts().bytes()), (1, 8));
-        let read = sink.read_progress().await.expect("readable");
+        let read = sink.read_progress(Extent::Written).await.expect("readable");
         assert_eq!(read.high_watermark, 2);
         let values: Vec<_> = read.records.iter().map(|entry| entry.value.as_deref()).collect();
         assert_eq!(values, [Some(b"b".as_slice())]);

@@ -8,17 +8,20 @@ use outboxd_core::topic::{TopicError, TopicInfo};
 use super::acks::{ReportReceiver, ReportSender, channel};
 use super::client_log::ClientLog;
 use super::producer::Producer;
-use super::progress::{Isolation, ProgressReader};
+use super::progress::ProgressReader;
 use super::settings::KafkaSettings;
-use super::topics::Lookup;
-use super::{NewTopics, ProduceError, ProgressRead, Report, Sink, SinkError};
+use super::topics::{Lookup, explain_transaction};
+use super::{
+    Committed, Extent, NewTopics, ProduceError, ProgressRead, RefusalCause, Report, Sink, SinkError,
+};
 
-/// Writes with one idempotent producer at a time.
+/// Writes with one idempotent or transactional producer at a time.
 pub struct KafkaSink {
     settings: KafkaSettings,
     progress_topic: String,
-    /// Dropped before the receiver, so that its last reports have where to go.
-    producer: Producer,
+    /// Dropped before the receiver, so that its last reports have where to go. `None`: in exactly-once
+    /// mode, until it is to fence others.
+    producer: Option<Producer>,
     /// What the producer's batches keep to.
     batch_bytes: usize,
     sender: ReportSender,
@@ -43,22 +46,14 @@ impl KafkaSink {
         let outstanding_max = max_in_flight_events.saturating_add(PROGRESS_IN_FLIGHT_MAX);
         let (sender, reports) = channel(outstanding_max.saturating_add(FATAL_REPORTS_MAX));
         let lookup = Arc::new(Lookup::open(&settings, log.clone())?.creating(creation));
-        let progress = ProgressReader::new(
-            settings.clone(),
-            progress_topic.clone(),
-            // Progress is written outside of Kafka transactions in at-least-once mode.
-            Isolation::ReadUncommitted,
-            log.clone(),
-        );
+        let progress = ProgressReader::new(settings.clone(), progress_topic.clone(), log.clone());
         progress.warm_up()?;
-        let batch_bytes = lookup.batch_bytes();
-        let config = settings.producer_config(batch_bytes)?;
-        let producer = Producer::start(&config, sender.clone(), log.clone())?;
-        Ok(Self {
+        let is_transactional = settings.transactions.is_some();
+        let mut sink = Self {
             settings,
             progress_topic,
-            producer,
-            batch_bytes,
+            producer: None,
+            batch_bytes: 0,
             sender,
             reports,
             outstanding: 0,
@@ -66,7 +61,23 @@ impl KafkaSink {
             lookup,
             progress: Arc::new(progress),
             log,
-        })
+        };
+        if !is_transactional {
+            sink.replace_producer()?;
+        }
+        Ok(sink)
+    }
+
+    /// The producer, within a transaction where there are any.
+    fn producer(&mut self) -> Result<&Producer, ProduceError> {
+        let Some(producer) = &mut self.producer else {
+            let cause = RefusalCause::ProducerLost { possibly_persisted: false };
+            return Err(ProduceError { cause, error: "there is no producer".to_owned() });
+        };
+        if self.settings.transactions.is_some() {
+            producer.begin()?;
+        }
+        Ok(producer)
     }
 
     fn reserve(&self) {
@@ -80,14 +91,16 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     fn produce(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
         self.reserve();
-        self.producer.send(record)?;
+        self.producer()?.send(record)?;
         self.outstanding += 1;
         Ok(())
     }
 
     fn append_progress(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), ProduceError> {
         self.reserve();
-        self.producer.send_progress(&self.progress_topic, key, value)?;
+        self.producer()?;
+        let Self { producer: Some(producer), progress_topic, .. } = self else { return Ok(()) };
+        producer.send_progress(progress_topic, key, value)?;
         self.outstanding += 1;
         Ok(())
     }
@@ -113,8 +126,9 @@ impl Sink for KafkaSink {
 
     fn read_progress(
         &self,
+        extent: Extent,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static {
-        Arc::clone(&self.progress).read()
+        Arc::clone(&self.progress).read(extent)
     }
 
     fn progress_settled(&mut self) {
@@ -124,13 +138,45 @@ impl Sink for KafkaSink {
     fn replace_producer(&mut self) -> Result<(), SinkError> {
         let batch_bytes = self.lookup.batch_bytes();
         let config = self.settings.producer_config(batch_bytes)?;
-        self.producer = Producer::start(&config, self.sender.clone(), self.log.clone())?;
+        let producer = Producer::start(&config, self.sender.clone(), self.log.clone())?;
+        self.producer = Some(producer);
         self.batch_bytes = batch_bytes;
         Ok(())
     }
 
+    fn fence(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send + 'static {
+        let replaced = self.replace_producer();
+        let fenced = self.producer.as_ref().map(Producer::fence);
+        let log = self.log.clone();
+        async move {
+            replaced?;
+            match fenced {
+                Some(fenced) => fenced.await.map_err(|error| explain_transaction(&error, &log)),
+                None => Ok(()),
+            }
+        }
+    }
+
+    fn commit(&mut self) -> impl Future<Output = Result<Committed, SinkError>> + Send + 'static {
+        let time_max = self.settings.commit_time_max();
+        let commit = self.producer.as_mut().map(|producer| producer.commit(time_max));
+        let log = self.log.clone();
+        async move {
+            match commit {
+                Some(commit) => commit.await.map_err(|error| explain_transaction(&error, &log)),
+                None => Err(SinkError::Transport("there is no producer".to_owned())),
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.abandon();
+        }
+    }
+
     fn wants_replacement(&self) -> bool {
-        self.lookup.batch_bytes() < self.batch_bytes
+        self.producer.is_some() && self.lookup.batch_bytes() < self.batch_bytes
     }
 }
 

@@ -16,7 +16,7 @@ mod testing;
 mod topics;
 mod verdict;
 
-use std::future::Future;
+use std::future::{self, Future};
 
 use outboxd_core::progress::{ProgressError, Recorded};
 use outboxd_core::record::{Record, Token};
@@ -52,9 +52,10 @@ pub trait Sink: Send + 'static {
         topic: String,
     ) -> impl Future<Output = Result<TopicInfo, TopicError>> + Send + 'static;
 
-    /// Reads the progress topic up to its high watermark at the time of the call.
+    /// Reads the progress topic.
     fn read_progress(
         &self,
+        extent: Extent,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static;
 
     /// The progress topic will not be read again for a while.
@@ -64,12 +65,43 @@ pub trait Sink: Send + 'static {
     /// has been taken.
     fn replace_producer(&mut self) -> Result<(), SinkError>;
 
+    /// Exactly-once mode: builds a producer and shuts out all others of this relay's name. Then what
+    /// is handed over belongs to a transaction, until it is committed.
+    fn fence(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send + 'static {
+        future::ready(Err(SinkError::Config("this sink keeps no transactions".to_owned())))
+    }
+
+    /// Commits the transaction. All reports of what was handed over have been taken.
+    fn commit(&mut self) -> impl Future<Output = Result<Committed, SinkError>> + Send + 'static {
+        future::ready(Ok(Committed::default()))
+    }
+
+    /// Aborts the transaction and throws the producer away. The reports of what it holds follow.
+    fn abandon(&mut self) {}
+
     /// A topic was described whose limit the batches of this producer may exceed, so that a broker
     /// could refuse records that are each small enough. Let what is in flight be reported, then
     /// replace the producer.
     fn wants_replacement(&self) -> bool {
         false
     }
+}
+
+/// How far the progress topic is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extent {
+    /// What can be read now. What an open transaction holds cannot be.
+    Readable,
+    /// All that is written at the time of the call. The end of an open transaction is waited for.
+    Written,
+}
+
+/// A transaction is committed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Committed {
+    /// The request may have been sent twice, and the second still be on its way: it would commit
+    /// the next transaction of the same producer.
+    pub is_doubtful: bool,
 }
 
 /// What became of something handed over.

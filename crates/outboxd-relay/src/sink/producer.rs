@@ -3,6 +3,7 @@
 //! Every record handed over yields exactly one report, also when the producer dies or is dropped:
 //! the poll thread purges what a dead producer holds, and dropping purges the rest.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,18 +14,21 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+use tokio::task::spawn_blocking;
 
 use super::acks::ReportSender;
 use super::client_log::ClientLog;
 use super::delivery::{Delivery, PROGRESS, opaque};
 use super::settings::SettingsError;
 use super::verdict::{cause_of_rejection, describe};
-use super::{ProduceError, RefusalCause, SinkError};
+use super::{Committed, ProduceError, RefusalCause, SinkError};
 
 pub(super) struct Producer {
     client: Arc<BaseProducer<Delivery>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// It began a transaction.
+    in_transaction: bool,
 }
 
 impl Producer {
@@ -44,7 +48,7 @@ impl Producer {
             .name("kafka-poll".to_owned())
             .spawn(move || poll_until(&stopped, &polled))
             .map_err(|error| SinkError::Config(format!("cannot start a thread: {error}")))?;
-        Ok(Self { client, stop, thread: Some(thread) })
+        Ok(Self { client, stop, thread: Some(thread), in_transaction: false })
     }
 
     pub(super) fn send(&self, record: &Record<'_>) -> Result<(), ProduceError> {
@@ -67,6 +71,78 @@ impl Producer {
         message.payload = value;
         self.client.send::<[u8], [u8]>(message).map_err(|(error, _)| rejection(&error))
     }
+}
+
+/// Transactions. librdkafka blocks in all of it but the begin.
+impl Producer {
+    /// To be called before anything is sent in a transaction.
+    pub(super) fn begin(&mut self) -> Result<(), ProduceError> {
+        if !self.in_transaction {
+            let lost = RefusalCause::ProducerLost { possibly_persisted: false };
+            let begun = self.client.begin_transaction();
+            begun.map_err(|error| ProduceError { cause: lost, error: describe(&error) })?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fence(&self) -> impl Future<Output = Result<(), KafkaError>> + Send + use<> {
+        let client = Arc::clone(&self.client);
+        blocking(move || client.init_transactions(FENCE_TIME))
+    }
+
+    /// `time_max`: what a request may take.
+    pub(super) fn commit(
+        &mut self,
+        time_max: Duration,
+    ) -> impl Future<Output = Result<Committed, KafkaError>> + Send + use<> {
+        let client = Arc::clone(&self.client);
+        let has_begun = std::mem::take(&mut self.in_transaction);
+        blocking(move || {
+            if !has_begun {
+                return Ok(Committed::default());
+            }
+            let (since, troubles) = (Instant::now(), client.context().troubles());
+            let_go_of_reported(&client);
+            client.commit_transaction(COMMIT_TIME)?;
+            let is_slow = since.elapsed() >= time_max;
+            Ok(Committed { is_doubtful: is_slow || client.context().troubles() != troubles })
+        })
+    }
+
+    /// Aborts the transaction, if there is one and the brokers can be reached, and ends. What is
+    /// still held is reported.
+    pub(super) fn abandon(self) {
+        self.client.context().resign();
+        thread::spawn(move || {
+            if self.in_transaction
+                && let Err(error) = self.client.abort_transaction(ABORT_TIME)
+            {
+                tracing::debug!(
+                    event = "kafka.abort_failed",
+                    error = describe(&error),
+                    "not aborted"
+                );
+            }
+        });
+    }
+}
+
+/// librdkafka counts a message until after its report; what it still counts when it is to commit, it
+/// waits for in steps of 100 ms.
+fn let_go_of_reported(client: &BaseProducer<Delivery>) {
+    for _ in 0..LET_GO_LOOKS {
+        if client.in_flight_count() == 0 {
+            return;
+        }
+        thread::sleep(LET_GO_PAUSE);
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, KafkaError> {
+    spawn_blocking(work).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
 impl Drop for Producer {
@@ -135,4 +211,11 @@ fn rejection(error: &KafkaError) -> ProduceError {
 /// that an idle relay does not spin a millisecond per poll.
 const POLL_TIME: Duration = Duration::from_micros(200_100);
 
+const LET_GO_LOOKS: u32 = 100;
+const LET_GO_PAUSE: Duration = Duration::from_micros(50);
+const FENCE_TIME: Duration = Duration::from_secs(30);
+/// Longer than a request may take, so that one that was late is seen to the end.
+const COMMIT_TIME: Duration = Duration::from_secs(30);
+/// What is not aborted by then, the next producer will.
+const ABORT_TIME: Duration = Duration::from_secs(5);
 const DEAD_IN_FLIGHT_TIME: Duration = Duration::from_secs(5);

@@ -21,21 +21,12 @@ use tokio::task::spawn_blocking;
 use super::client_log::ClientLog;
 use super::settings::{KafkaSettings, SettingsError};
 use super::topics::{LOOKUP_TIMEOUT, explain};
-use super::{ProgressEntry, ProgressRead, SinkError};
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Isolation {
-    ReadUncommitted,
-    /// Leaves out what aborted transactions wrote, and waits for the end of open ones.
-    #[cfg_attr(not(test), expect(dead_code, reason = "exactly-once mode is not built yet"))]
-    ReadCommitted,
-}
+use super::{Extent, ProgressEntry, ProgressRead, SinkError};
 
 /// Reads one topic, from time to time.
 pub(super) struct ProgressReader {
     settings: KafkaSettings,
     topic: String,
-    isolation: Isolation,
     log: ClientLog,
     /// Connected ahead of the next reading. A take-over reads twice and is in a hurry; after it
     /// nothing is read for a long time.
@@ -51,13 +42,8 @@ struct Clients {
 type Client = BaseConsumer<ClientLog>;
 
 impl ProgressReader {
-    pub(super) fn new(
-        settings: KafkaSettings,
-        topic: String,
-        isolation: Isolation,
-        log: ClientLog,
-    ) -> Self {
-        Self { settings, topic, isolation, log, warm: Mutex::new(None) }
+    pub(super) fn new(settings: KafkaSettings, topic: String, log: ClientLog) -> Self {
+        Self { settings, topic, log, warm: Mutex::new(None) }
     }
 
     /// Connects to the brokers in the background, so that the next reading need not.
@@ -72,11 +58,11 @@ impl ProgressReader {
         self.keep(None);
     }
 
-    pub(super) async fn read(self: Arc<Self>) -> Result<ProgressRead, SinkError> {
+    pub(super) async fn read(self: Arc<Self>, extent: Extent) -> Result<ProgressRead, SinkError> {
         spawn_blocking(move || {
             let warm = self.lock().take();
             let clients = warm.map_or_else(|| self.clients(), Ok)?;
-            let read = self.read_with(&clients);
+            let read = self.read_with(&clients, extent);
             if read.is_ok() {
                 self.keep(Some(clients));
             }
@@ -103,13 +89,17 @@ impl ProgressReader {
         Ok(Clients { asker, reader })
     }
 
-    fn read_with(&self, clients: &Clients) -> Result<ProgressRead, SinkError> {
+    fn read_with(&self, clients: &Clients, extent: Extent) -> Result<ProgressRead, SinkError> {
         let Clients { asker, reader } = clients;
         if !self.exists(asker)? {
             return Ok(ProgressRead::default());
         }
-        let watermarks = asker.fetch_watermarks(&self.topic, PARTITION, LOOKUP_TIMEOUT);
-        let (low, high) = watermarks.map_err(|error| self.explain(asker, &error))?;
+        let end_is_of = match extent {
+            Extent::Readable => reader,
+            Extent::Written => asker,
+        };
+        let watermarks = end_is_of.fetch_watermarks(&self.topic, PARTITION, LOOKUP_TIMEOUT);
+        let (low, high) = watermarks.map_err(|error| self.explain(end_is_of, &error))?;
         let records = if low < high { self.read_range(reader, low, high)? } else { Vec::new() };
         Ok(ProgressRead { exists: true, records, high_watermark: high })
     }
@@ -202,13 +192,10 @@ impl ProgressReader {
 
     fn reader_config(&self) -> Result<ClientConfig, SinkError> {
         let mut config = self.settings.client_config()?;
-        let isolation = match self.isolation {
-            Isolation::ReadUncommitted => "read_uncommitted",
-            Isolation::ReadCommitted => "read_committed",
-        };
         config
             .set("group.id", &self.topic)
-            .set("isolation.level", isolation)
+            // What was written without a transaction is committed at once.
+            .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")

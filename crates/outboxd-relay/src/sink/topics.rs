@@ -178,6 +178,20 @@ pub(super) fn explain(error: &KafkaError, log: &ClientLog) -> SinkError {
     }
 }
 
+/// Why a producer could not fence others off, or commit.
+pub(super) fn explain_transaction(error: &KafkaError, log: &ClientLog) -> SinkError {
+    match code_of(error) {
+        Some(Code::TransactionalIdAuthorizationFailed) => {
+            SinkError::Unauthorized(error.to_string())
+        }
+        Some(
+            Code::InvalidTransactionTimeout | Code::UnsupportedVersion | Code::UnsupportedFeature,
+        ) => SinkError::Config(error.to_string()),
+        Some(Code::OperationTimedOut | Code::BrokerTransportFailure) => explain(error, log),
+        _ => SinkError::Transport(error.to_string()),
+    }
+}
+
 /// Its log lines are off, and admin clients are told no errors but those of their requests.
 pub(super) struct Silent;
 

@@ -14,14 +14,16 @@ use super::broker::Broker;
 use super::data::Backlog;
 use super::figures::number;
 use super::kafka::Growth;
-use super::relay::{Relay, Route};
+use super::relay::{Mode, Relay, Route};
 use super::server::{LOOK_INTERVAL, Transport};
 use super::table::Table;
 use super::topic::Topic;
 use super::verify::Verdict;
+use crate::cmd::bench::BenchArgs;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Crash {
+    mode: Mode,
     signal: Ending,
     round: u32,
     records_at_signal: u64,
@@ -60,15 +62,16 @@ impl Ending {
 pub(crate) async fn measure(
     backlog: &mut Backlog,
     broker: &Broker,
-    rounds: u32,
+    args: &BenchArgs,
     faults: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Crash>> {
     let mut crashes = Vec::new();
-    for ending in [Ending::SigKill, Ending::SigTerm] {
-        for round in 1..=rounds {
-            let name = ending.name();
-            eprintln!("bench: {name} in mid-drain: round {round} of {rounds}");
-            let crash = run(backlog, broker, ending, round).await?;
+    let endings = [Ending::SigKill, Ending::SigTerm];
+    for (mode, ending) in args.mode.iter().flat_map(|mode| endings.map(|it| (*mode, it))) {
+        for round in 1..=args.rounds.get() {
+            let name = format!("{}, {}", ending.name(), mode.name());
+            eprintln!("bench: {name} in mid-drain: round {round} of {}", args.rounds);
+            let crash = run(backlog, broker, mode, ending, round).await?;
             if let Err(fault) = crash.check() {
                 faults.push(format!("{name}, round {round}: {fault}"));
             }
@@ -81,13 +84,14 @@ pub(crate) async fn measure(
 async fn run(
     backlog: &mut Backlog,
     broker: &Broker,
+    mode: Mode,
     signal: Ending,
     round: u32,
 ) -> anyhow::Result<Crash> {
     let slot = backlog.copy_slot().await?;
     let topic = broker.create_topic().await?;
     let url = backlog.server.url(Transport::Tcp)?;
-    let route = Route { url, slot: &slot, topic: Some(&topic) };
+    let route = Route { url, slot: &slot, topic: Some(&topic), mode };
     route.set_up().await?;
     let mut first = route.start()?;
     let records_at_signal = reach(&topic, &mut first, backlog.profile.rows * 2 / 5).await?;
@@ -105,6 +109,7 @@ async fn run(
     backlog.server.drop_slot(&slot).await?;
     broker.delete_topics(&[&topic.name, &route.progress_topic()]).await?;
     Ok(Crash {
+        mode,
         signal,
         round,
         records_at_signal,
@@ -167,6 +172,7 @@ pub(crate) fn table(crashes: &[Crash]) -> Table {
         let exit = crash.exit.map_or("killed".to_owned(), |exit| exit.to_string());
         table.row([
             crash.signal.name().to_owned(),
+            crash.mode.name().to_owned(),
             crash.round.to_string(),
             count(crash.records_at_signal),
             count(crash.records_at_end_of_first),
@@ -184,6 +190,7 @@ pub(crate) fn table(crashes: &[Crash]) -> Table {
 
 const HEAD: &[&str] = &[
     "signal",
+    "mode",
     "round",
     "records at signal",
     "at its end",

@@ -13,7 +13,7 @@ use outboxd_core::topic::{TopicError, TopicInfo};
 use outboxd_relay::config::Config;
 use outboxd_relay::daemon;
 use outboxd_relay::sink::discard::DiscardSink;
-use outboxd_relay::sink::{ProduceError, ProgressRead, Report, Sink, SinkError};
+use outboxd_relay::sink::{Extent, ProduceError, ProgressRead, Report, Sink, SinkError};
 use outboxd_relay::wiring::Wishes;
 use serde::{Deserialize, Serialize};
 
@@ -111,8 +111,9 @@ impl Sink for TimedSink {
 
     fn read_progress(
         &self,
+        extent: Extent,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static {
-        self.sink.read_progress()
+        self.sink.read_progress(extent)
     }
 
     fn replace_producer(&mut self) -> Result<(), SinkError> {

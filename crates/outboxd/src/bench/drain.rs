@@ -19,7 +19,7 @@ use super::discard::Discarded;
 use super::figures::{self, MEBIBYTE, NONE};
 use super::pipe::swallow;
 use super::proc;
-use super::relay::Route;
+use super::relay::{Mode, Route};
 use super::server::{LOOK_INTERVAL, PUBLICATION, Transport, Walsender};
 use super::table::Table;
 
@@ -83,7 +83,12 @@ impl Drain {
 
 async fn relay(backlog: &mut Backlog, transport: Transport) -> anyhow::Result<Run> {
     let slot = backlog.copy_slot().await?;
-    let route = Route { url: backlog.server.url(transport)?, slot: &slot, topic: None };
+    let route = Route {
+        url: backlog.server.url(transport)?,
+        slot: &slot,
+        topic: None,
+        mode: Mode::AtLeastOnce,
+    };
     let mut relay = route.start()?;
     let forked = relay.child.forked;
     let mut stdout = relay.child.take_stdout().context("the relay has no output")?;

@@ -13,16 +13,18 @@ use super::broker::Broker;
 use super::data::{Backlog, Profile};
 use super::figures::{self, MEBIBYTE};
 use super::proc;
-use super::relay::{Relay, Route};
+use super::relay::{Mode, Relay, Route};
 use super::server::{Transport, Walsender};
 use super::table::Table;
 use super::topic::Topic;
 use super::verify::Verdict;
+use crate::cmd::bench::BenchArgs;
 
 /// All rounds of one backlog.
 #[derive(Debug, Serialize)]
 pub(crate) struct IntoKafka {
     profile: Profile,
+    mode: Mode,
     rounds: Vec<Run>,
 }
 
@@ -52,27 +54,31 @@ struct Used {
 pub(crate) async fn measure(
     backlog: &mut Backlog,
     broker: &Broker,
-    rounds: u32,
+    args: &BenchArgs,
     faults: &mut Vec<String>,
-) -> anyhow::Result<IntoKafka> {
+) -> anyhow::Result<Vec<IntoKafka>> {
     let profile = backlog.profile;
-    let mut measured = IntoKafka { profile, rounds: Vec::new() };
-    for round in 1..=rounds {
-        eprintln!("bench: {} into Kafka: round {round} of {rounds}", profile.name);
-        let run = run(backlog, broker).await?;
-        if let Err(fault) = run.verdict.check(0) {
-            faults.push(format!("{} into Kafka, round {round}: {fault}", profile.name));
+    let none = |mode: &Mode| IntoKafka { profile, mode: *mode, rounds: Vec::new() };
+    let mut measured: Vec<IntoKafka> = args.mode.iter().map(none).collect();
+    for round in 1..=args.rounds.get() {
+        for IntoKafka { mode, rounds, .. } in &mut measured {
+            let what = format!("{} into Kafka, {}", profile.name, mode.name());
+            eprintln!("bench: {what}: round {round} of {}", args.rounds);
+            let run = run(backlog, broker, *mode).await?;
+            if let Err(fault) = run.verdict.check(0) {
+                faults.push(format!("{what}, round {round}: {fault}"));
+            }
+            rounds.push(run);
         }
-        measured.rounds.push(run);
     }
     Ok(measured)
 }
 
-async fn run(backlog: &mut Backlog, broker: &Broker) -> anyhow::Result<Run> {
+async fn run(backlog: &mut Backlog, broker: &Broker, mode: Mode) -> anyhow::Result<Run> {
     let slot = backlog.copy_slot().await?;
     let topic = broker.create_topic().await?;
     let url = backlog.server.url(Transport::Tcp)?;
-    let route = Route { url, slot: &slot, topic: Some(&topic) };
+    let route = Route { url, slot: &slot, topic: Some(&topic), mode };
     route.set_up().await?;
     let mut relay = route.start()?;
     let used = follow(backlog, broker, &mut relay, &topic, &slot).await?;
@@ -116,7 +122,8 @@ async fn follow(
     loop {
         let count = counter.count().await?;
         walsender.cpu().await?;
-        if count >= backlog.profile.rows {
+        let are_all_there = count >= backlog.profile.rows;
+        if are_all_there && backlog.server.is_confirmed(slot, &backlog.end_lsn).await? {
             break;
         }
         growth.expect(count, relay)?;
@@ -153,11 +160,12 @@ impl Growth {
 
 pub(crate) fn table(measured: &[IntoKafka]) -> Table {
     let mut table = Table::new("Drain into Kafka (min / median / max)", HEAD);
-    for IntoKafka { profile, rounds } in measured {
+    for IntoKafka { profile, mode, rounds } in measured {
         let cell =
             |figure: fn(&Run) -> f64, decimals| figures::cell(rounds.iter().map(figure), decimals);
         table.row([
             profile.name.to_string(),
+            mode.name().to_owned(),
             cell(|run| run.events_per_second, 0),
             cell(|run| run.events_per_second_with_start, 0),
             cell(|run| run.start_ms, 0),
@@ -173,6 +181,7 @@ pub(crate) fn table(measured: &[IntoKafka]) -> Table {
 
 const HEAD: &[&str] = &[
     "backlog",
+    "mode",
     "events/s, first to last",
     "events/s with start",
     "start to first record, ms",

@@ -14,7 +14,7 @@ use super::figures::{self, NONE};
 use super::load::{Lane, Pace};
 use super::pass::{self, Pass, Watched};
 use super::proc;
-use super::relay::{Relay, Route};
+use super::relay::{Mode, Relay, Route};
 use super::server::{Server, Transport};
 use super::stamps::Latency;
 use super::table::Table;
@@ -23,6 +23,7 @@ use crate::cmd::bench::BenchArgs;
 /// One relay's life, and the same load without one.
 #[derive(Debug, Serialize)]
 pub(crate) struct Round {
+    mode: Mode,
     /// Part of one core that the relay takes when nothing happens.
     idle_cores: f64,
     relayed: Vec<At>,
@@ -45,12 +46,13 @@ pub(crate) async fn measure(
     faults: &mut Vec<String>,
 ) -> anyhow::Result<Vec<Round>> {
     let mut rounds = Vec::new();
-    for round in 1..=args.rounds.get() {
-        eprintln!("bench: latency: round {round} of {}", args.rounds);
+    let of_round = |round| args.mode.iter().map(move |mode| (round, *mode));
+    for (number, (round, mode)) in (1..).zip((1..=args.rounds.get()).flat_map(of_round)) {
+        eprintln!("bench: latency, {}: round {round} of {}", mode.name(), args.rounds);
         let mut faulty = |at: u32, fault: anyhow::Error| {
-            faults.push(format!("latency at {at}/s, round {round}: {fault}"));
+            faults.push(format!("latency at {at}/s, {}, round {round}: {fault}", mode.name()));
         };
-        rounds.push(measure_round(server, broker, args, round, &mut faulty).await?);
+        rounds.push(measure_round(server, broker, args, mode, number, &mut faulty).await?);
     }
     Ok(rounds)
 }
@@ -59,21 +61,22 @@ async fn measure_round(
     server: &Server,
     broker: &Broker,
     args: &BenchArgs,
-    round: u32,
+    mode: Mode,
+    number: u32,
     faulty: &mut impl FnMut(u32, anyhow::Error),
 ) -> anyhow::Result<Round> {
-    let slot = format!("latency_{round}");
+    let slot = format!("latency_{number}");
     server.create_slot(&slot).await?;
     let topic = broker.create_topic().await?;
     let url = server.url(Transport::Tcp)?;
-    let route = Route { url, slot: &slot, topic: Some(&topic) };
+    let route = Route { url, slot: &slot, topic: Some(&topic), mode };
     route.set_up().await?;
     let mut relay = route.start()?;
     let walsender = relay.streaming(server, &slot).await?;
     let idle_cores = idle(&relay, args.idle_secs).await?;
     let watched = Watched { processes: vec![relay.child.id(), walsender] };
     let (mut relayed, mut direct) = (Vec::new(), Vec::new());
-    let mut numbers = u64::from(round) << 32;
+    let mut numbers = u64::from(number) << 32;
     for rate in RATES {
         let pace = Pace { rate, warm_up: args.warm_secs, time: args.secs };
         let mut lanes = Vec::new();
@@ -94,7 +97,7 @@ async fn measure_round(
     relay.terminate().await?;
     server.drop_slot(&slot).await?;
     broker.delete_topics(&[&topic.name, &route.progress_topic()]).await?;
-    Ok(Round { idle_cores, relayed, direct })
+    Ok(Round { mode, idle_cores, relayed, direct })
 }
 
 fn at(
@@ -123,8 +126,19 @@ async fn idle(relay: &Relay, time: Duration) -> anyhow::Result<f64> {
 pub(crate) fn tables(rounds: &[Round]) -> [Table; 2] {
     let mut latency = Table::new("Latency in ms (min / median / max)", LATENCY_HEAD);
     let mut cost = Table::new("CPU of the relay, % of a core (min / median / max)", COST_HEAD);
+    for mode in [Mode::AtLeastOnce, Mode::ExactlyOnce] {
+        let rounds: Vec<&Round> = rounds.iter().filter(|round| round.mode == mode).collect();
+        if !rounds.is_empty() {
+            add_rows(mode, &rounds, &mut latency, &mut cost);
+        }
+    }
+    [latency, cost]
+}
+
+fn add_rows(mode: Mode, rounds: &[&Round], latency: &mut Table, cost: &mut Table) {
     let idle = rounds.iter().map(|round| round.idle_cores * 100.0);
-    cost.row(["idle".to_owned(), figures::cell(idle, 2), NONE.to_owned()]);
+    let cells = [mode.name(), "idle", &figures::cell(idle, 2), NONE];
+    cost.row(cells.map(str::to_owned));
     for (index, rate) in RATES.into_iter().enumerate() {
         let relayed: Vec<&At> = rounds.iter().map(|round| &round.relayed[index]).collect();
         let direct: Vec<&At> = rounds.iter().map(|round| &round.direct[index]).collect();
@@ -132,12 +146,11 @@ pub(crate) fn tables(rounds: &[Round]) -> [Table; 2] {
             relayed.latency.sent_to_seen.p50 / direct.latency.sent_to_seen.p50
         });
         latency.row(latency_row(rate, "direct", &direct, NONE.to_owned()));
-        latency.row(latency_row(rate, "outboxd", &relayed, figures::cell(ratios, 2)));
+        latency.row(latency_row(rate, mode.name(), &relayed, figures::cell(ratios, 2)));
         let cores =
             |process: usize| figures::cell(relayed.iter().map(|at| at.cores[process] * 100.0), 2);
-        cost.row([format!("{rate}/s"), cores(0), cores(1)]);
+        cost.row([mode.name().to_owned(), format!("{rate}/s"), cores(0), cores(1)]);
     }
-    [latency, cost]
 }
 
 fn latency_row(rate: u32, path: &str, measured: &[&At], ratio: String) -> [String; 9] {
@@ -171,4 +184,4 @@ const LATENCY_HEAD: &[&str] = &[
     "p99",
     "max",
 ];
-const COST_HEAD: &[&str] = &["load", "relay", "walsender"];
+const COST_HEAD: &[&str] = &["mode", "load", "relay", "walsender"];

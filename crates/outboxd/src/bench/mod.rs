@@ -22,7 +22,7 @@ mod machine;
 mod pass;
 mod pipe;
 mod proc;
-mod relay;
+pub(crate) mod relay;
 mod results;
 pub(crate) mod server;
 mod stamps;
@@ -77,12 +77,12 @@ async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> 
             }
         }
         let Some(broker) = &broker else { continue };
-        let (rounds, faults) = (args.rounds.get(), &mut results.faults);
+        let faults = &mut results.faults;
         if wants(What::Kafka) && args.profile.contains(&name) {
-            results.kafka.push(kafka::measure(&mut backlog, broker, rounds, faults).await?);
+            results.kafka.extend(kafka::measure(&mut backlog, broker, args, faults).await?);
         }
         if crash {
-            results.crash = crash::measure(&mut backlog, broker, rounds, faults).await?;
+            results.crash = crash::measure(&mut backlog, broker, args, faults).await?;
         }
     }
     if let Some(broker) = broker.filter(|_| wants(What::Latency)) {

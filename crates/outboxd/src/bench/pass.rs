@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -122,8 +123,10 @@ impl Drop for Consumer {
 
 fn consume(consumer: &BaseConsumer, stop: &AtomicBool, stamps: &Stamps) -> anyhow::Result<()> {
     while !stop.load(Ordering::Relaxed) {
-        let Some(message) = consumer.poll(POLL_TIME) else { continue };
-        let message = message?;
+        let message = match consumer.poll(POLL_TIME) {
+            None | Some(Err(KafkaError::PartitionEOF(_))) => continue,
+            Some(message) => message?,
+        };
         let payload = message.payload().map(serde_json::from_slice::<Payload<'_>>);
         let payload = payload.context("a record has no value")??;
         stamps.seen(payload.seq);

@@ -1,13 +1,14 @@
 //! The relay as a process, as its users run it.
 
-use std::env;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use rustix::process::Signal;
+use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -16,6 +17,14 @@ use super::child::{Child, Ended};
 use super::server::{LOOK_INTERVAL, PUBLICATION, Server, TABLE, Walsender};
 use super::topic::Topic;
 
+/// What it promises.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    AtLeastOnce,
+    ExactlyOnce,
+}
+
 /// What it reads, and where to.
 pub(crate) struct Route<'a> {
     pub(crate) url: String,
@@ -23,6 +32,7 @@ pub(crate) struct Route<'a> {
     pub(crate) slot: &'a str,
     /// `None`: into nothing.
     pub(crate) topic: Option<&'a Topic>,
+    pub(crate) mode: Mode,
 }
 
 /// Killed when dropped.
@@ -33,6 +43,23 @@ pub(crate) struct Relay {
 
 /// What a relay says on stderr.
 struct Log(TempDir);
+
+impl Mode {
+    /// As it stands in a configuration.
+    fn value(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "at_least_once",
+            Self::ExactlyOnce => "exactly_once",
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "at least once",
+            Self::ExactlyOnce => "exactly once",
+        }
+    }
+}
 
 impl Route<'_> {
     /// Records the slot's position, so that what is started next finds everything in place.
@@ -54,13 +81,15 @@ impl Route<'_> {
     fn spawn(&self, words: &[&str]) -> anyhow::Result<Relay> {
         let log = Log(tempfile::tempdir()?);
         let bootstrap = self.topic.map_or("127.0.0.1:1", |topic| &topic.bootstrap);
-        let mut command = Command::new(env::current_exe()?);
+        // The file of the same name may be another by now.
+        let mut command = Command::new("/proc/self/exe");
         command
             .args(words)
             .args(["--database-url", &self.url, "--table", TABLE, "--kafka", bootstrap])
             .args(["--log-format", "json", "--log-level", "info"])
             .env("OUTBOXD_SOURCE__SLOT", self.slot)
             .env("OUTBOXD_SOURCE__PUBLICATION", PUBLICATION)
+            .env("OUTBOXD_DELIVERY__MODE", self.mode.value())
             .env("OUTBOXD_HTTP__LISTEN", "127.0.0.1:0")
             .env_remove("OUTBOXD_SOURCE__NAME")
             .env_remove("OUTBOXD_CONFIG")

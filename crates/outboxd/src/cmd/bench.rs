@@ -10,6 +10,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::run::{RunArgs, runtime};
 use crate::bench::data::ProfileName;
+use crate::bench::relay::Mode;
 use crate::bench::server::Transport;
 use crate::bench::{self, discard};
 use crate::cli::Globals;
@@ -40,6 +41,15 @@ pub(crate) struct BenchArgs {
         default_value = "tcp,unix"
     )]
     pub(crate) transport: Vec<Transport>,
+    /// What the relay promises while it is measured
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "NAME,…",
+        default_value = "at-least-once,exactly-once"
+    )]
+    pub(crate) mode: Vec<Mode>,
     /// Part of the rows of each backlog, for a quick look
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = rows_scale)]
     pub(crate) rows_scale: f64,

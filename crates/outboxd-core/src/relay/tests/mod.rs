@@ -12,6 +12,7 @@ mod producing;
 mod sim;
 mod streaming;
 mod timing;
+mod transactions;
 
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ fn settings() -> Settings {
         limits: Limits { events: 1000, bytes: 1 << 20, overhead: 0 },
         parking: ParkingRules { policy: Policy::Halt, max_parked: 1000, max_parked_per_key: 100 },
         on_partitions_changed: OnPartitionsChanged::Stop,
+        transactions: None,
         unrecorded_events_max: 1000,
         progress_interval: Duration::from_millis(100),
         wal_sender_timeout: Duration::from_secs(15),

@@ -345,7 +345,7 @@ fn the_topic_is_looked_up_once_and_recorded() {
 }
 
 impl Driver {
-    fn ack_all_in_flight(&mut self) {
+    pub(super) fn ack_all_in_flight(&mut self) {
         while !self.kafka.in_flight.is_empty() {
             self.ack_index(0);
         }

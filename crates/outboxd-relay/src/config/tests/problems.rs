@@ -104,7 +104,6 @@ fn values_of_the_wrong_kind_or_range_are_refused() {
 #[test]
 fn what_comes_later_is_refused_with_what_to_do() {
     for (line, hint) in [
-        ("delivery.mode = 'exactly_once'", "set it to \"at_least_once\""),
         ("delivery.progress.store = 'slot'", "set it to \"kafka\""),
         ("format.mode = 'cloudevents'", "set it to \"plain\""),
     ] {

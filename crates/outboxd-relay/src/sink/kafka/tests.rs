@@ -118,7 +118,7 @@ async fn a_record_of_1970_keeps_its_time_and_an_older_one_is_not_taken() {
 async fn progress_is_acknowledged_with_its_offset_and_read_back_compacted() {
     let cluster = cluster();
     let mut sink = sink(&cluster);
-    let empty = sink.read_progress().await.expect("readable");
+    let empty = sink.read_progress(Extent::Written).await.expect("readable");
     assert!(empty.exists && empty.records.is_empty());
     for (offset, (key, value)) in
         [("1", Some("a")), ("1", Some("b")), ("2", Some("c")), ("1", None)].into_iter().enumerate()
@@ -131,7 +131,7 @@ async fn progress_is_acknowledged_with_its_offset_and_read_back_compacted() {
             "{acked:?}"
         );
     }
-    let read = sink.read_progress().await.expect("readable");
+    let read = sink.read_progress(Extent::Written).await.expect("readable");
     let entry = |offset, key: &[u8], value: Option<&[u8]>| ProgressEntry {
         offset,
         key: key.to_vec(),
@@ -149,15 +149,15 @@ async fn committed_progress_is_read_to_the_end_too() {
     report(&mut sink).await;
     let settings = KafkaSettings::plaintext(cluster.bootstrap_servers());
     let topic = PROGRESS_TOPIC.to_owned();
-    let (isolation, log) = (Isolation::ReadCommitted, ClientLog::default());
-    let reader = Arc::new(ProgressReader::new(settings, topic, isolation, log));
+    let log = ClientLog::default();
+    let reader = Arc::new(ProgressReader::new(settings, topic, log));
     // The second time with clients that are connected, the third time without.
     for _ in 0..2 {
-        let read = Arc::clone(&reader).read().await.expect("readable");
+        let read = Arc::clone(&reader).read(Extent::Written).await.expect("readable");
         assert_eq!((read.records.len(), read.high_watermark), (1, 1));
     }
     reader.cool_down();
-    assert_eq!(reader.read().await.expect("readable").high_watermark, 1);
+    assert_eq!(reader.read(Extent::Readable).await.expect("readable").high_watermark, 1);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_missing_progress_topic_does_not_exist_and_is_not_created() {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     let sink = sink(&cluster);
     for _ in 0..2 {
-        assert!(!sink.read_progress().await.expect("readable").exists);
+        assert!(!sink.read_progress(Extent::Written).await.expect("readable").exists);
     }
 }
 

@@ -15,7 +15,7 @@ use outboxd_core::topic::{TopicError, TopicInfo};
 
 pub use self::broker::{MemoryBroker, MemoryRecord};
 pub use self::producer::MemoryProducer;
-use super::{ProduceError, ProgressRead, Report, Sink, SinkError};
+use super::{Extent, ProduceError, ProgressRead, Report, Sink, SinkError};
 
 /// Acknowledges at once, until told otherwise.
 pub struct MemorySink {
@@ -60,6 +60,7 @@ impl Sink for MemorySink {
 
     fn read_progress(
         &self,
+        _: Extent,
     ) -> impl Future<Output = Result<ProgressRead, SinkError>> + Send + 'static {
         future::ready(self.broker.read_progress())
     }

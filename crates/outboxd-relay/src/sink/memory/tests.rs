@@ -64,16 +64,16 @@ async fn two_sinks_see_each_others_progress() {
     assert_eq!(reports(&mut first), [offset(0), offset(2)]);
     assert_eq!(reports(&mut second), [offset(1)]);
 
-    let read = first.read_progress().await.expect("readable");
+    let read = first.read_progress(Extent::Written).await.expect("readable");
     let entries: Vec<_> =
         read.records.iter().map(|entry| (entry.offset, entry.value.as_deref())).collect();
     assert_eq!(entries, [(1, Some(b"b".as_slice())), (2, None)]);
     assert_eq!(read.high_watermark, 3);
 
     broker.delete_progress();
-    assert!(!second.read_progress().await.expect("readable").exists);
+    assert!(!second.read_progress(Extent::Written).await.expect("readable").exists);
     broker.set_progress_unreadable(Some("away"));
-    assert!(second.read_progress().await.is_err());
+    assert!(second.read_progress(Extent::Written).await.is_err());
 }
 
 #[tokio::test]

@@ -5,19 +5,21 @@ use super::SettingsError;
 /// What makes the producer keep its promises.
 ///
 /// The queue has no limit of its own, because the relay bounds what is in flight; a full queue
-/// would be a record that cannot be handed over. Records wait for their broker without limit:
-/// after a time-out later ones would be written in front of them.
+/// would be a record that cannot be handed over.
 pub(super) const PRODUCER: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
-    ("enable.gapless.guarantee", "true"),
     ("acks", "all"),
     ("max.in.flight.requests.per.connection", "5"),
-    ("message.timeout.ms", "0"),
     ("message.max.bytes", "1000000000"),
     ("queue.buffering.max.messages", "0"),
     ("queue.buffering.max.kbytes", "2147483647"),
     ("statistics.interval.ms", "0"),
 ];
+
+/// Without transactions: nothing is written behind a record that was given up, and none is given up
+/// for the time it takes.
+pub(super) const AT_LEAST_ONCE: &[(&str, &str)] =
+    &[("enable.gapless.guarantee", "true"), ("message.timeout.ms", "0")];
 
 /// Says why a property is not the operator's to set.
 pub(super) fn check(property: &str) -> Result<(), SettingsError> {

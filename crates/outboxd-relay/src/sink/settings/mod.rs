@@ -22,6 +22,16 @@ pub struct KafkaSettings {
     pub linger: Duration,
     /// librdkafka's own properties, passed through.
     pub properties: BTreeMap<String, String>,
+    /// Exactly-once mode.
+    pub transactions: Option<Transactions>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transactions {
+    /// Of all producers with this id only the last that was initialised can write.
+    pub id: String,
+    /// How long one may stay open before the relay ends it.
+    pub open_max: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -66,6 +76,7 @@ impl KafkaSettings {
             compression: Compression::default(),
             linger: LINGER_DEFAULT,
             properties: BTreeMap::new(),
+            transactions: None,
         }
     }
 
@@ -89,7 +100,22 @@ impl KafkaSettings {
         for (property, value) in fixed::PRODUCER {
             config.set(*property, *value);
         }
+        match &self.transactions {
+            Some(transactions) => transactions.apply(&mut config),
+            None => {
+                for (property, value) in fixed::AT_LEAST_ONCE {
+                    config.set(*property, *value);
+                }
+            }
+        }
         Ok(config)
+    }
+
+    /// A commit that takes as long may have been sent twice: librdkafka asks again when a request is
+    /// not answered in time.
+    pub(super) fn commit_time_max(&self) -> Duration {
+        let chosen = self.properties.get("socket.timeout.ms").and_then(|ms| ms.parse().ok());
+        chosen.map_or(REQUEST_TIME, Duration::from_millis)
     }
 
     /// For clients that only ask or read.
@@ -110,6 +136,19 @@ impl KafkaSettings {
         config.set("allow.auto.create.topics", "false");
         self.security.apply(&mut config)?;
         Ok(config)
+    }
+}
+
+impl Transactions {
+    /// A record that is not written within the life of its transaction never will be.
+    fn apply(&self, config: &mut ClientConfig) {
+        let timeout_ms = (self.open_max + COMMIT_TIME).as_millis().to_string();
+        config.set("transactional.id", &self.id);
+        config.set("transaction.timeout.ms", &timeout_ms);
+        config.set("message.timeout.ms", &timeout_ms);
+        if config.get("socket.timeout.ms").is_none() {
+            config.set("socket.timeout.ms", REQUEST_TIME.as_millis().to_string());
+        }
     }
 }
 
@@ -143,6 +182,12 @@ pub const LINGER_DEFAULT: Duration = Duration::ZERO;
 
 /// Well below the usual `max.message.bytes` of 1 MiB, which brokers judge on the whole batch.
 pub(super) const BATCH_BYTES: usize = 256 * 1024;
+
+/// What the brokers allow a transaction beyond the time that the relay keeps it open: enough for
+/// reports, the position, and the commit.
+const COMMIT_TIME: Duration = Duration::from_secs(20);
+/// How long a request of a transaction waits for its answer.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// May be changed by the operator. A broker that comes back should be noticed soon.
 const DEFAULTS: &[(&str, &str)] = &[

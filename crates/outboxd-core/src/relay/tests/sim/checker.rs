@@ -1,5 +1,7 @@
 //! What must hold after every step, told by what was committed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::cluster::{Entry, Lane};
 use super::frames::has_headers;
 use super::letters::{Letters, State};
@@ -19,11 +21,26 @@ pub(super) struct Checker {
     excused: Vec<u32>,
     /// Events up to this one are known to be durable.
     durable_through: EventId,
+    exactly_once: Option<ExactlyOnce>,
+}
+
+#[derive(Default)]
+struct ExactlyOnce {
+    /// Database transactions of so many bytes may be seen in part.
+    splits_at: u64,
+    /// And those for which the time was up.
+    timed_out: BTreeSet<Lsn>,
+    /// The last event of the stream in each partition.
+    last: BTreeMap<Lane, EventId>,
 }
 
 impl Checker {
-    pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, written: Vec::new(), excused: Vec::new(), durable_through: 0 }
+    /// In exactly-once mode: the size from which on transactions are split.
+    pub(super) fn new(policy: Policy, splits_at: Option<u64>) -> Self {
+        let exactly_once =
+            splits_at.map(|splits_at| ExactlyOnce { splits_at, ..ExactlyOnce::default() });
+        let (written, excused) = (Vec::new(), Vec::new());
+        Self { policy, written, excused, durable_through: 0, exactly_once }
     }
 
     pub(super) fn committed(&mut self, events: usize) {
@@ -35,9 +52,39 @@ impl Checker {
         self.written[event] > 0
     }
 
-    /// A fault may repeat the event once more.
+    /// A fault may repeat the event once more. In exactly-once mode none may.
     pub(super) fn excuse(&mut self, event: EventId) {
-        self.excused[event] += 1;
+        if self.exactly_once.is_none() {
+            self.excused[event] += 1;
+        }
+    }
+
+    /// The database's transaction at `at` took too long to come.
+    pub(super) fn timed_out(&mut self, at: Lsn) {
+        if let Some(exactly_once) = &mut self.exactly_once {
+            exactly_once.timed_out.insert(at);
+        }
+    }
+
+    /// What one Kafka transaction made visible: whole transactions of the database.
+    pub(super) fn committed_together(
+        &self,
+        server: &Server,
+        letters: &Letters,
+        events: &[EventId],
+    ) {
+        let Some(exactly_once) = &self.exactly_once else { return };
+        let of_stream = events.iter().filter(|id| letters.state(**id).is_none());
+        let touched: BTreeSet<_> = of_stream.map(|id| server.events[*id].commit_lsn).collect();
+        if exactly_once.splits_at < WHOLE {
+            return;
+        }
+        for at in touched.difference(&exactly_once.timed_out) {
+            let parts = (0..server.events.len()).filter(|id| server.events[*id].commit_lsn == *at);
+            for id in parts {
+                assert!(self.is_durable(letters, id), "the transaction at {at} is torn at {id}");
+            }
+        }
     }
 
     /// Handed to the producer: placement and integrity.
@@ -75,6 +122,12 @@ impl Checker {
         let event = &server.events[id];
         assert_eq!(lane.0, event.kind, "{id} in another topic");
         self.written[id] += 1;
+        if let Some(exactly_once) = &mut self.exactly_once
+            && letters.state(id).is_none()
+        {
+            let last = exactly_once.last.insert(lane, id);
+            assert!(last.is_none_or(|last| last < id), "{id} in {lane:?} behind {last:?}");
+        }
         if self.written[id] > 1 {
             let (repeats, excused) = (self.written[id] - 1, self.excused[id]);
             assert!(repeats <= excused, "{id} repeated {repeats} times, at most {excused} excused");
@@ -153,5 +206,7 @@ impl Checker {
     }
 }
 
+/// No transaction of the simulation has so many bytes.
+pub(super) const WHOLE: u64 = 1 << 30;
 /// From 1970 to 2000.
 const EPOCH_MS: i64 = 946_684_800_000;

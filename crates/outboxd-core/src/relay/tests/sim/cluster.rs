@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::chance::Chance;
+use super::coordinator::{Coordinator, Fate};
 use super::truth::EventId;
 use crate::lsn::Lsn;
 use crate::progress::Recorded;
@@ -38,6 +39,8 @@ pub(super) enum Outcome {
     Transient,
     OutOfOrder,
     TooLarge,
+    /// Another producer has taken its place.
+    Fenced,
 }
 
 pub(super) struct Answer {
@@ -59,6 +62,8 @@ pub(super) struct Cluster {
     pub(super) is_away: bool,
     /// Topics refuse large records.
     pub(super) is_limited: bool,
+    /// In exactly-once mode.
+    pub(super) coordinator: Option<Coordinator>,
     known: BTreeMap<(u64, Lane), Known>,
     producers: u64,
 }
@@ -100,6 +105,9 @@ impl Cluster {
         sequence: u32,
         batch: Vec<Sent>,
     ) -> (Outcome, Vec<Sent>) {
+        if self.coordinator.as_ref().is_some_and(|it| !it.is_owner(producer)) {
+            return (Outcome::Fenced, Vec::new());
+        }
         let is_large = |sent: &Sent| matches!(sent, Sent::Event { is_large: true, .. });
         if self.is_limited && batch.iter().any(is_large) {
             return (Outcome::TooLarge, Vec::new());
@@ -119,13 +127,34 @@ impl Cluster {
         if known.last.len() > BATCHES_REMEMBERED {
             known.last.pop_front();
         }
-        for sent in &batch {
-            match sent {
-                Sent::Event { event, .. } => self.written.push((lane, *event)),
-                Sent::Progress(entry) => self.progress.push(Some(entry.clone())),
+        match &mut self.coordinator {
+            Some(coordinator) => {
+                coordinator.write(lane, batch);
+                (Outcome::Written(offset), Vec::new())
+            }
+            None => {
+                batch.iter().for_each(|sent| self.show(lane, sent));
+                (Outcome::Written(offset), batch)
             }
         }
-        (Outcome::Written(offset), batch)
+    }
+
+    /// From here on readers see it.
+    fn show(&mut self, lane: Lane, sent: &Sent) {
+        match sent {
+            Sent::Event { event, .. } => self.written.push((lane, *event)),
+            Sent::Progress(entry) => self.progress.push(Some(entry.clone())),
+        }
+    }
+
+    /// The oldest end of a transaction arrives. Gives what becomes visible.
+    pub(super) fn end_transaction(&mut self, fate: Fate) -> Vec<(Lane, Sent)> {
+        let Some(coordinator) = &mut self.coordinator else { return Vec::new() };
+        let shown = coordinator.process(fate);
+        for (lane, sent) in &shown {
+            self.show(*lane, sent);
+        }
+        shown
     }
 
     pub(super) fn busy_lanes(&self) -> Vec<Lane> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::checker::Checker;
 use super::cluster::{Cluster, Lane, Luck, Sent};
+use super::coordinator::{Coordinator, Fate};
 use super::letters::Letters;
 use super::postgres::Server;
 use super::truth::{EventId, TOPICS, event_of};
@@ -27,11 +28,14 @@ pub(super) struct Env {
 
 impl Env {
     pub(super) fn new(settings: Settings) -> Self {
-        let checker = Checker::new(settings.parking.policy);
+        let exactly_once = settings.transactions.map(|limits| limits.bytes);
+        let checker = Checker::new(settings.parking.policy, exactly_once);
+        let mut cluster = Cluster::default();
+        cluster.coordinator = exactly_once.map(|_| Coordinator::default());
         Self {
             settings,
             server: Server::new(),
-            cluster: Cluster::default(),
+            cluster,
             letters: Letters::default(),
             checker,
             now_ms: 0,
@@ -71,16 +75,37 @@ impl Env {
     /// The oldest request of a partition arrives.
     pub(super) fn process(&mut self, lane: Lane, luck: Luck) {
         for sent in self.cluster.process(lane, luck) {
-            match sent {
-                Sent::Event { event, .. } => {
-                    self.say(format_args!("written {event} to {lane:?}"));
-                    self.checker.wrote(&self.server, &self.letters, lane, event);
-                }
-                Sent::Progress(entry) => {
-                    let text = entry.1.as_deref().map(String::from_utf8_lossy);
-                    self.say(format_args!("recorded {text:?}"));
-                    self.checker.progress(&self.server, &self.letters, &entry);
-                }
+            self.shown(lane, sent);
+        }
+    }
+
+    /// The oldest end of a transaction arrives.
+    pub(super) fn end_transaction(&mut self, fate: Fate) {
+        let shown = self.cluster.end_transaction(fate);
+        let events = shown.iter().filter_map(|(_, sent)| match sent {
+            Sent::Event { event, .. } => Some(*event),
+            Sent::Progress(_) => None,
+        });
+        let events: Vec<_> = events.collect();
+        let (progress, records): (Vec<_>, Vec<_>) =
+            shown.into_iter().partition(|(_, sent)| matches!(sent, Sent::Progress(_)));
+        // All at once: what a position covers is there with it.
+        for (lane, sent) in records.into_iter().chain(progress) {
+            self.shown(lane, sent);
+        }
+        self.checker.committed_together(&self.server, &self.letters, &events);
+    }
+
+    fn shown(&mut self, lane: Lane, sent: Sent) {
+        match sent {
+            Sent::Event { event, .. } => {
+                self.say(format_args!("written {event} to {lane:?}"));
+                self.checker.wrote(&self.server, &self.letters, lane, event);
+            }
+            Sent::Progress(entry) => {
+                let text = entry.1.as_deref().map(String::from_utf8_lossy);
+                self.say(format_args!("recorded {text:?}"));
+                self.checker.progress(&self.server, &self.letters, &entry);
             }
         }
     }

@@ -49,6 +49,9 @@ impl World {
 
     fn lose_progress(&mut self) -> &'static str {
         self.env.cluster.progress.clear();
+        if let Some(coordinator) = &mut self.env.cluster.coordinator {
+            coordinator.forget_open();
+        }
         "progress_lost"
     }
 

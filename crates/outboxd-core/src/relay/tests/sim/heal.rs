@@ -1,6 +1,7 @@
 //! All faults cease: everything arrives within a bounded number of steps.
 
 use super::cluster::Luck;
+use super::coordinator::Fate;
 use super::letters::State;
 use super::world::World;
 
@@ -55,7 +56,7 @@ impl World {
 
     /// Everything that this relay waits for comes, and it reads all there is.
     pub(super) fn serve_one(&mut self, index: usize) {
-        self.answer_one(index);
+        self.answer_one(index, true);
         self.send();
         while self.relays[index].acts() && self.relays[index].read(&mut self.env) {}
         while self.relays[index].acts() && !self.relays[index].asked.is_empty() {
@@ -73,6 +74,8 @@ impl World {
         for lane in self.env.cluster.busy_lanes() {
             self.env.process(lane, Luck::Serve);
         }
+        self.env.end_transaction(Fate::Committed);
+        self.report_end();
         for lane in self.env.cluster.answered_lanes() {
             self.report_lane(lane);
         }

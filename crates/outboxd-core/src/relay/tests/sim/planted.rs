@@ -34,4 +34,7 @@ found! {
     passing_an_uncommitted_parcel: PassesParcel,
     two_batches_of_a_fresh_producer: TrustsFreshProducer,
     believing_a_zombie: BelievesZombie,
+    tearing_transactions: TearsTransactions,
+    trusting_what_was_read_before_the_fence: TrustsFirstReading,
+    confirming_what_is_not_committed: ConfirmsUncommitted,
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::cluster::{Answer, Lane, PROGRESS, Sent};
+use super::coordinator::{End, Ended};
 use super::env::Env;
 use super::letters::State;
 use super::producer::{Producer, Report};
@@ -51,7 +52,10 @@ pub(super) struct Awaits {
     pub(super) reread: bool,
     pub(super) slot: bool,
     pub(super) stream_end: bool,
-    pub(super) rows: Option<(u64, Sequence)>,
+    pub(super) rows: Option<(u64, Sequence, Vec<i64>)>,
+    /// These two belong to the producer, not to the session.
+    pub(super) fence: bool,
+    commit: bool,
 }
 
 impl Process {
@@ -59,7 +63,10 @@ impl Process {
         let mut process = Self {
             index,
             relay: Relay::new(env.settings.clone(), mapper()),
-            producer: Producer::new(env.cluster.producer_id()),
+            producer: match env.settings.transactions {
+                Some(_) => Producer::none(),
+                None => Producer::new(env.cluster.producer_id()),
+            },
             connection: None,
             awaits: Awaits::default(),
             asked: VecDeque::new(),
@@ -146,11 +153,12 @@ impl Process {
     }
 
     pub(super) fn rows_loaded(&mut self, env: &mut Env) {
-        let Some((acquisition, from)) = self.awaits.rows.take() else { return };
+        let Some((acquisition, from, released)) = self.awaits.rows.take() else { return };
         // What was left undone by the session before comes first; then everything is read.
         let Some(_) = env.letters.take_over(acquisition, from) else { return self.cut(env) };
         self.acquisition = acquisition;
-        for (event, state) in self.resolutions.drain(..) {
+        let released = released.into_iter().map(|id| (usize::try_from(id).unwrap(), PUBLISHED));
+        for (event, state) in self.resolutions.drain(..).chain(released) {
             env.letters.resolve(event, state);
         }
         let rows = env.letters.take_over(acquisition, from).expect("ours");
@@ -166,7 +174,8 @@ impl Process {
     }
 
     pub(super) fn disconnect(&mut self, env: &mut Env) {
-        self.awaits = Awaits::default();
+        let Awaits { fence, commit, .. } = self.awaits;
+        self.awaits = Awaits { fence, commit, ..Awaits::default() };
         if let Some(connection) = self.connection.take() {
             env.server.disconnect(connection.session);
         }
@@ -233,6 +242,39 @@ impl Process {
         }
     }
 
+    /// `init_transactions` has come back.
+    pub(super) fn fenced(&mut self, env: &mut Env, is_done: bool) {
+        self.awaits.fence = false;
+        let id = env.cluster.producer_id();
+        let coordinator = env.cluster.coordinator.as_mut().expect("exactly-once mode");
+        coordinator.initialise(id);
+        if is_done {
+            self.producer = Producer::new(id);
+            self.relay.handle_fenced(env.now());
+        } else {
+            self.relay.handle_transaction_failed(env.now(), "no answer");
+        }
+        self.settle(env);
+    }
+
+    pub(super) fn transaction_ended(&mut self, env: &mut Env, ended: Ended) {
+        if !std::mem::take(&mut self.awaits.commit) {
+            return;
+        }
+        env.say(format_args!("{} is told: {ended:?}", self.index));
+        match ended {
+            Ended::Committed => self.relay.handle_committed(env.now(), None),
+            Ended::CommittedLate => self.relay.handle_committed(env.now(), Some("late")),
+            Ended::Failed => self.relay.handle_transaction_failed(env.now(), "unknown"),
+        }
+        self.settle(env);
+    }
+
+    fn end_transaction(&self, env: &mut Env, end: End) {
+        let coordinator = env.cluster.coordinator.as_mut().expect("exactly-once mode");
+        coordinator.wire.push_back((self.producer.id, end));
+    }
+
     /// The producer dies of itself.
     pub(super) fn kill_producer(&mut self, env: &mut Env) {
         self.producer.is_dead = true;
@@ -289,6 +331,9 @@ impl Process {
 
     fn resolve(&mut self, env: &mut Env, event: EventId, state: State) {
         env.say(format_args!("{} {event} {state:?}", self.index));
+        if state == PUBLISHED {
+            self.relay.handle_replay_recorded(i64::try_from(event).unwrap());
+        }
         if env.letters.resolve(event, state) {
             let (topic, key) = env.letters.place(event);
             self.relay.handle_resolved(topic, key);
@@ -346,6 +391,9 @@ impl Process {
             Output::EndStream => self.awaits.stream_end = true,
             Output::CloseSession(reason) => {
                 env.say(format_args!("{index} closes: {reason}"));
+                if let CloseReason::TransactionTimedOut { at } = reason {
+                    env.checker.timed_out(at);
+                }
                 if matches!(reason, CloseReason::ForeignWriter(_) | CloseReason::ClaimLost) {
                     self.excuse_unrecorded(env);
                 }
@@ -358,8 +406,22 @@ impl Process {
                 self.remember(parcel.token, event);
                 env.letters.send(self.session(), self.acquisition, *parcel);
             }
-            Output::LoadParked { acquisition, from } => {
-                self.awaits.rows = Some((acquisition, from));
+            Output::LoadParked { acquisition, from, released } => {
+                self.awaits.rows = Some((acquisition, from, released));
+            }
+            Output::Fence => {
+                assert!(self.producer.is_dead && self.producer.is_empty(), "reports are missing");
+                self.awaits.fence = true;
+            }
+            Output::CommitTransaction => {
+                assert!(self.producer.is_empty(), "reports are missing");
+                self.awaits.commit = true;
+                self.end_transaction(env, End::Commit);
+            }
+            Output::AbandonProducer => {
+                self.producer.is_dead = true;
+                (self.awaits.fence, self.awaits.commit) = (false, false);
+                self.end_transaction(env, End::Abort);
             }
             Output::Replayed { id, outcome } => self.replayed(env, id, &outcome),
             Output::Status(status) => env.confirm(self.session(), status.flush),
@@ -384,7 +446,7 @@ impl Process {
         let event = usize::try_from(id).unwrap();
         env.say(format_args!("{} replayed {event}: {outcome:?}", self.index));
         match outcome {
-            Replayed::Published => self.resolutions.push_back((event, State::Published)),
+            Replayed::Published => self.resolutions.push_back((event, PUBLISHED)),
             Replayed::Refused(_) if env.letters.is_owner(self.acquisition) => {
                 let row = env.letters.row_mut(event);
                 if row.state == State::Retrying {
@@ -422,3 +484,5 @@ impl Process {
         assert_eq!(self.handed[index], event, "token {index} is of another event");
     }
 }
+
+const PUBLISHED: State = State::Published;

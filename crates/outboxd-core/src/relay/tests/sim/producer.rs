@@ -41,6 +41,11 @@ impl Producer {
         Self { id, is_dead: false, lines: BTreeMap::new() }
     }
 
+    /// There is none yet.
+    pub(super) fn none() -> Self {
+        Self { id: 0, is_dead: true, lines: BTreeMap::new() }
+    }
+
     pub(super) fn take(&mut self, lane: Lane, sent: Sent) {
         self.lines.entry(lane).or_default().queue.push_back(sent);
     }
@@ -102,6 +107,11 @@ impl Producer {
             Outcome::TooLarge => {
                 self.is_dead = true;
                 Report::Refused(line.flight.remove(index).expect("it is there").records)
+            }
+            Outcome::Fenced => {
+                self.is_dead = true;
+                line.flight[index].is_back = true;
+                Report::Fatal
             }
             Outcome::OutOfOrder if index == 0 => {
                 self.is_dead = true;

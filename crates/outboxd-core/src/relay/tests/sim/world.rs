@@ -1,13 +1,18 @@
 //! Two relays in their environment, and the steps that all of it takes.
 
+use std::time::Duration;
+
 use super::chance::Chance;
+use super::checker::WHOLE;
 use super::cluster::{Lane, Luck};
+use super::coordinator::Fate;
 use super::env::Env;
 use super::letters::State;
 use super::postgres::{Change, Row};
 use super::process::Process;
 use super::truth::{LIMIT, PARTITIONS};
 use crate::parking::Policy;
+use crate::relay::TransactionLimits;
 use crate::relay::tests::settings;
 use crate::stop::Code;
 use crate::topic::{TopicError, TopicInfo};
@@ -40,6 +45,11 @@ impl World {
             1 => Policy::Skip,
             _ => Policy::Park,
         };
+        if chance.one_in(3) {
+            let bytes = if chance.one_in(3) { 200 + chance.below(600) } else { WHOLE };
+            let time = Duration::from_secs(10);
+            settings.transactions = Some(TransactionLimits { bytes, time });
+        }
         let mut env = Env::new(settings);
         env.cluster.is_limited = chance.one_in(2);
         let relays = [0, 1].map(|index| Process::start(index, &mut env));
@@ -126,6 +136,10 @@ impl World {
     }
 
     fn process(&mut self) {
+        if !self.env.cluster.is_away && self.chance.one_in(2) {
+            let fate = Fate::draw(&mut self.chance);
+            self.env.end_transaction(fate);
+        }
         for _ in 0..1 + self.chance.index(3) {
             let Some(lane) = self.chance.pick(&self.env.cluster.busy_lanes()) else { return };
             if !self.env.cluster.is_away {
@@ -136,6 +150,9 @@ impl World {
     }
 
     fn report(&mut self) {
+        if self.chance.one_in(2) {
+            self.report_end();
+        }
         for _ in 0..1 + self.chance.index(3) {
             let Some(lane) = self.chance.pick(&self.env.cluster.answered_lanes()) else { return };
             self.report_lane(lane);
@@ -157,20 +174,41 @@ impl World {
         }
     }
 
+    /// The answer to a commit arrives.
+    pub(super) fn report_end(&mut self) {
+        let Self { env, relays, .. } = self;
+        let Some(coordinator) = &mut env.cluster.coordinator else { return };
+        let Some(&(producer, ended)) = coordinator.answers.front() else { return };
+        let relay = relays.iter_mut().find(|relay| relay.producer.id == producer);
+        if relay.as_ref().is_some_and(|relay| relay.frozen_until_ms.is_some()) {
+            return;
+        }
+        coordinator.answers.pop_front();
+        if let Some(relay) = relay.filter(|relay| relay.finished.is_none()) {
+            relay.transaction_ended(env, ended);
+        }
+    }
+
     /// What a session waits for.
     pub(super) fn answer(&mut self) {
         let index = self.chance.index(2);
-        self.answer_one(index);
+        let is_fenced = !self.chance.one_in(8);
+        self.answer_one(index, is_fenced);
     }
 
-    pub(super) fn answer_one(&mut self, index: usize) {
+    /// `is_fenced`: whether a producer that is to shut out others succeeds.
+    pub(super) fn answer_one(&mut self, index: usize, is_fenced: bool) {
         let Self { env, relays, .. } = self;
         let relay = &mut relays[index];
         let awaits = relay.awaits.clone();
         if !relay.acts() {
             return;
         }
-        if awaits.session {
+        if awaits.fence {
+            if !env.cluster.is_away {
+                relay.fenced(env, is_fenced);
+            }
+        } else if awaits.session {
             if env.server.holder.is_none() {
                 self.take_lock(index);
             }
@@ -283,6 +321,7 @@ impl World {
             assert!(unreported <= settings.limits.events, "{unreported} records in flight");
             let unrecorded = relay.unrecorded();
             let capped = unrecorded <= settings.unrecorded_events_max;
+            let capped = capped || settings.transactions.is_some();
             assert!(capped, "{unrecorded} unrecorded events");
             if let Some(Err(stop)) = &relay.finished {
                 let halts = settings.parking.policy == Policy::Halt;

@@ -1,0 +1,217 @@
+//! G6: who reads what is committed sees every event once, and of each transaction of the database all
+//! or nothing, whatever is killed, frozen or cut.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use outboxd_sandbox::Brokers;
+use outboxd_tests::checker::{self, Verdict};
+use outboxd_tests::random::Random;
+use outboxd_tests::relay::{RelayCommand, RelayProcess};
+use outboxd_tests::scene::Scene;
+use outboxd_tests::topic::Record;
+use outboxd_tests::truth;
+use outboxd_tests::workload::Workload;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use tokio::task::spawn_blocking;
+
+use crate::bulk;
+use crate::stage::{Stage, grown};
+use crate::tally::Tally;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_event_of_a_mixed_load_once_and_in_order() -> Result<()> {
+    let stage = Stage::new(Brokers::One).await?;
+    let relay = exactly_once(stage.relay()).start().await?;
+    Workload::new(stage.kind()).run(&stage.database).await?;
+    conclude(&stage, relay).await?.expect_perfect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_repeat_nothing_and_tear_nothing() -> Result<()> {
+    let scene = Scene::new().await?;
+    let topic = scene.topic(4).await?;
+    let command = exactly_once(scene.relay());
+    command.start().await?.terminate().await?;
+    bulk::write(scene.database.client(), scene.kind(), 1, ROWS, PER_TRANSACTION).await?;
+    let seed = u64::from(std::process::id());
+    println!("seed: {seed}");
+    let mut random = Random::new(seed);
+    for _ in 0..KILLS {
+        let mut relay = command.spawn()?;
+        grown(&topic, random.below(ROWS / KILLS / 2).cast_signed()).await?;
+        relay.kill().await?;
+        let tally = Tally::of_committed(&scene.cluster, &topic, ROWS).await?;
+        println!("{} rows are committed", tally.seen());
+        tally.expect_whole(PER_TRANSACTION as usize)?;
+        ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
+    }
+    once(&command).await?;
+    let tally = Tally::of_committed(&scene.cluster, &topic, ROWS).await?;
+    tally.expect_complete()?;
+    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
+    Ok(())
+}
+
+/// A terminated relay leaves what it has not read to the end, and its successor begins it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_is_whole_or_not_there() -> Result<()> {
+    let scene = Scene::new().await?;
+    let topic = scene.topic(4).await?;
+    let command = exactly_once(scene.relay());
+    command.start().await?.terminate().await?;
+    bulk::write(scene.database.client(), scene.kind(), 1, LARGE, LARGE).await?;
+    let mut relay = command.spawn()?;
+    grown(&topic, LARGE.cast_signed() / 10).await?;
+    ensure!(relay.terminate().await?.success());
+    let tally = Tally::of_committed(&scene.cluster, &topic, LARGE).await?;
+    println!("{} rows are committed", tally.seen());
+    tally.expect_whole(LARGE as usize)?;
+    once(&command).await?;
+    let tally = Tally::of_committed(&scene.cluster, &topic, LARGE).await?;
+    tally.expect_complete()?;
+    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
+    Ok(())
+}
+
+/// Above the limit a transaction is split, and the position tells how far it came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_transaction_is_not_repeated_either() -> Result<()> {
+    let scene = Scene::new().await?;
+    let topic = scene.topic(4).await?;
+    let command = exactly_once(scene.relay()).set("delivery.max_transaction_bytes", "256KiB");
+    command.start().await?.terminate().await?;
+    bulk::write(scene.database.client(), scene.kind(), 1, LARGE, LARGE).await?;
+    let mut relay = command.spawn()?;
+    grown(&topic, LARGE.cast_signed() / 4).await?;
+    relay.kill().await?;
+    let seen = Tally::of_committed(&scene.cluster, &topic, LARGE).await?.seen();
+    ensure!(seen > 0 && seen < LARGE, "{seen} rows: it was not split");
+    once(&command).await?;
+    let tally = Tally::of_committed(&scene.cluster, &topic, LARGE).await?;
+    tally.expect_complete()?;
+    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_relay_writes_nothing_more_when_it_wakes() -> Result<()> {
+    let stage = Stage::new(Brokers::One).await?;
+    let command = exactly_once(stage.relay()).set("source.wal_sender_timeout", "4s");
+    let mut first = command.start().await?;
+    let second = command.spawn()?;
+    second.wait_event("relay.standby").await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    grown(&stage.topic, 200).await?;
+    first.freeze().await?;
+    second.wait_event("slot.streaming").await?;
+    grown(&stage.topic, 200).await?;
+    let mark = first.mark();
+    // Whether it hears of it from Kafka or looks at its clock first.
+    first.expect_error("producer.failed");
+    first.thaw()?;
+    first.wait_event_after(mark, "relay.standby").await?;
+    grown(&stage.topic, 200).await?;
+    writers.stop().await?;
+    let verdict = conclude(&stage, second).await?;
+    first.kill().await?;
+    verdict.expect_perfect()
+}
+
+/// Somebody else starts a producer with the same transactional id, writes, and dies in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_that_dies_in_a_transaction_holds_nobody_up() -> Result<()> {
+    let stage = Stage::new(Brokers::One).await?;
+    let relay = exactly_once(stage.relay()).expect_error("producer.failed").start().await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    grown(&stage.topic, 200).await?;
+    let mark = relay.mark();
+    let twin = twin(&stage).await?;
+    relay.wait_event_after(mark, "producer.failed").await?;
+    relay.wait_event_after(mark, "slot.streaming").await?;
+    grown(&stage.topic, 200).await?;
+    writers.stop().await?;
+    // What the twin wrote is never committed.
+    let verdict = conclude(&stage, relay).await?;
+    drop(twin);
+    verdict.expect_perfect()
+}
+
+/// Brokers come and go: leaders of partitions, and the coordinator of the transactions among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_brokers_repeat_nothing() -> Result<()> {
+    let mut stage = Stage::new(Brokers::Three).await?;
+    let command = exactly_once(stage.relay()).expect_error("producer.failed");
+    let relay = command.start().await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    for broker in 1..=stage.kafka.brokers() {
+        grown(&stage.topic, 200).await?;
+        stage.kafka.kill_broker(broker).await?;
+        grown(&stage.topic, 200).await?;
+        stage.kafka.start_broker_again(broker).await?;
+    }
+    writers.stop().await?;
+    conclude(&stage, relay).await?.expect_perfect()
+}
+
+fn exactly_once(command: RelayCommand) -> RelayCommand {
+    command.set("delivery.mode", "exactly_once")
+}
+
+async fn once(command: &RelayCommand) -> Result<()> {
+    let status = command.clone().arg("--once").spawn()?.wait().await?;
+    ensure!(status.success(), "the last relay ended with {status}");
+    Ok(())
+}
+
+/// What a reader of committed records has seen when all is done.
+async fn conclude(stage: &Stage, mut relay: RelayProcess) -> Result<Verdict> {
+    let rows = truth::read(&stage.database, stage.kind()).await?;
+    ensure!(!rows.is_empty(), "nothing was written");
+    stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
+    let status = relay.terminate().await?;
+    ensure!(status.success(), "the relay ended with {status}");
+    let records = stage.topic.read_committed().await?;
+    expect_rising(&records)?;
+    Ok(checker::check(&rows, &records, stage.topic.partitions()))
+}
+
+/// I6: positions rise in every partition.
+fn expect_rising(records: &[Record]) -> Result<()> {
+    let mut last: HashMap<i32, &str> = HashMap::new();
+    for record in records {
+        let sequence = record.header("sequence").context("every record has a sequence")?;
+        let former = last.insert(record.partition, sequence);
+        ensure!(former.is_none_or(|former| former < sequence), "{sequence} after {former:?}");
+    }
+    Ok(())
+}
+
+async fn twin(stage: &Stage) -> Result<BaseProducer> {
+    // The name is that of the slot by default.
+    let id = format!("outboxd.outboxd_{}", stage.database.name());
+    let mut config: ClientConfig = stage.cluster().config();
+    config.set("transactional.id", id);
+    let producer: BaseProducer = config.create()?;
+    let topic = stage.topic.name().to_owned();
+    spawn_blocking(move || {
+        producer.init_transactions(CALL)?;
+        producer.begin_transaction()?;
+        let record = BaseRecord::<[u8], [u8]>::to(&topic).payload(b"never").key(b"key");
+        producer.send(record).map_err(|(error, _)| error)?;
+        producer.flush(CALL)?;
+        anyhow::Ok(producer)
+    })
+    .await?
+}
+
+fn endless(kind: &str) -> Workload {
+    Workload { transactions: None, ..Workload::new(kind) }
+}
+
+const CALL: std::time::Duration = std::time::Duration::from_secs(30);
+const ROWS: u64 = 60_000;
+const PER_TRANSACTION: u64 = 100;
+const KILLS: u64 = 5;
+const LARGE: u64 = 20_000;
