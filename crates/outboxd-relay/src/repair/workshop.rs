@@ -23,7 +23,8 @@ use crate::daemon;
 use crate::open::Opener;
 use crate::run::clock::Stopwatch;
 use crate::sink::kafka::KafkaSink;
-use crate::sink::{self, Sink};
+use crate::sink::settings::KafkaSettings;
+use crate::sink::{self, Extent, Sink};
 use crate::source::session::ReplicationSession;
 use crate::wiring::{self, Wishes};
 
@@ -39,7 +40,8 @@ pub(super) struct Workshop<'a> {
 
 impl<'a> Workshop<'a> {
     pub(super) async fn open(config: &'a Config) -> Result<Self, Stop> {
-        let kafka = wiring::kafka(config)?;
+        // What comes from the table is marked; a transaction around all of it could last too long.
+        let kafka = KafkaSettings { transactions: None, ..wiring::kafka(config)? };
         sink::reach(&kafka).await.map_err(|error| daemon::refused(&error))?;
         let wishes = Wishes { no_wait: true, fail_fast: true, ..Wishes::default() };
         let opener = daemon::opener(config, wishes)?;
@@ -53,7 +55,7 @@ impl<'a> Workshop<'a> {
     }
 
     pub(super) async fn recorded(&mut self) -> Result<Recorded, Stop> {
-        let read = self.sink.read_progress();
+        let read = self.sink.read_progress(Extent::Readable);
         let read = keeping(&mut self.session, async {
             read.await.map_err(|error| daemon::refused(&error))
         });
@@ -122,6 +124,8 @@ impl<'a> Workshop<'a> {
         let kafka = wiring::kafka(self.config)?;
         let prepared = daemon::prepare_progress(self.config, &kafka);
         keeping(&mut self.session, prepared).await?;
+        self.fence().await?;
+        self.check_unwritten(&recorded).await?;
         self.mark(plan).await?;
         let (position, snapshot) =
             slot::provide(&self.opener, &mut self.session, plan.slot).await?;
@@ -159,6 +163,32 @@ impl<'a> Workshop<'a> {
         let progress = plan.finished(position, Stopwatch::start().now().unix_ms);
         keeping(&mut self.session, outlet.publisher.record(&progress)).await?;
         Ok(pass.desk.tally)
+    }
+
+    /// In exactly-once mode a forgotten relay writes nothing more from here on, and what it held open
+    /// is aborted.
+    async fn fence(&mut self) -> Result<(), Stop> {
+        let kafka = wiring::kafka(self.config)?;
+        if kafka.transactions.is_none() {
+            return Ok(());
+        }
+        let topic = self.config.delivery.progress.topic.clone();
+        let successor = KafkaSink::start(kafka, topic, 1, None);
+        let mut successor = successor.map_err(|error| daemon::refused(&error))?;
+        let fenced = successor.fence();
+        keeping(&mut self.session, async { fenced.await.map_err(|error| daemon::refused(&error)) })
+            .await
+    }
+
+    /// The plan was made for what was recorded then. One that had lost the lock may have written
+    /// since.
+    async fn check_unwritten(&mut self, recorded: &Recorded) -> Result<(), Stop> {
+        if self.recorded().await?.progress == recorded.progress {
+            return Ok(());
+        }
+        Err(Stop::new(Code::SlotInUse, "another relay has recorded a position meanwhile")
+            .detail("nothing was changed")
+            .hint("stop the relay and its standbys, then run the repair again"))
     }
 
     /// Sees to it that no slot to come fits the recorded position.

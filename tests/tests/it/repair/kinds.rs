@@ -43,6 +43,38 @@ async fn on(version: PgVersion) -> Result<()> {
     gap.conclude(30).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn in_exactly_once_mode() -> Result<()> {
+    let exactly_once = |command: RelayCommand| command.set("delivery.mode", "exactly_once");
+    let scene = Scene::new().await?;
+    let topic = scene.topic(2).await?;
+    let insert = |seq: i64| {
+        let insert = "insert into outbox.events (aggregatetype, aggregateid, type, payload)";
+        format!(
+            "{insert} values ('{}', 'key', 'T', jsonb_build_object('seq', {seq}))",
+            scene.kind()
+        )
+    };
+    let mut relay = exactly_once(scene.relay()).start().await?;
+    scene.database.execute(&insert(1)).await?;
+    scene.database.wait_confirmed(scene.database.wal_position().await?).await?;
+    ensure!(relay.terminate().await?.success());
+    scene.database.wait_slot_inactive().await?;
+    let drop_slot = format!("select pg_drop_replication_slot('{}')", scene.database.slot());
+    scene.database.execute(&drop_slot).await?;
+    scene.database.execute(&insert(2)).await?;
+    exactly_once(scene.relay()).spawn()?.wait_stop(10, "slot_missing").await?;
+    let repair = exactly_once(command(&scene, &["repair", "--yes"])).output().await?;
+    ensure!(repair.status.success(), "{}", String::from_utf8_lossy(&repair.stderr));
+    let mut relay = exactly_once(scene.relay()).start().await?;
+    scene.database.execute(&insert(3)).await?;
+    scene.database.wait_confirmed(scene.database.wal_position().await?).await?;
+    ensure!(relay.terminate().await?.success());
+    let marks: Vec<bool> = topic.read_committed().await?.iter().map(is_replay).collect();
+    ensure!(marks == [false, true, true, false], "{marks:?}");
+    Ok(())
+}
+
 /// A relay that publishes some of the rows only does not publish the others in a repair.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_the_publication_filters_out_stay_out() -> Result<()> {

@@ -13,9 +13,8 @@ use outboxd_core::window::Limits;
 
 use super::super::pass::Unpublished;
 use super::Publisher;
-use crate::sink::RefusalCause;
-use crate::sink::Sink;
 use crate::sink::memory::{MemoryBroker, MemorySink};
+use crate::sink::{Extent, RefusalCause, Sink};
 
 const LIMITS: Limits = Limits { events: 2, bytes: 1_000_000, overhead: 0 };
 
@@ -89,7 +88,7 @@ async fn a_position_is_recorded_behind_all_records_and_their_topics() {
     assert!(broker.read_progress().unwrap().records.is_empty());
     producer.release();
     publisher.record(&progress).await.unwrap();
-    let recorded = sink.read_progress().await.unwrap().recorded().unwrap();
+    let recorded = sink.read_progress(Extent::Written).await.unwrap().recorded().unwrap();
     assert_eq!(recorded.progress, Some(progress));
     assert_eq!(recorded.topics, BTreeMap::from([("orders".to_owned(), 3)]));
 }
