@@ -138,6 +138,12 @@ impl Topic {
         spawn_blocking(move || ends(&topic.consumer("read_uncommitted")?, &topic)).await?
     }
 
+    /// The same for those who read committed records: what is open holds it back.
+    pub async fn readable_offsets(&self) -> Result<Vec<i64>> {
+        let topic = self.clone();
+        spawn_blocking(move || ends(&topic.consumer("read_committed")?, &topic)).await?
+    }
+
     /// How many records there are; compaction and transactions aside.
     pub async fn len(&self) -> Result<i64> {
         Ok(self.end_offsets().await?.iter().sum())

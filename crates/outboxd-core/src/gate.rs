@@ -116,11 +116,11 @@ pub fn decide(
     }
     match (progress, &observed.slot) {
         (Some(progress), _) => resume(progress, publication, observed, rules, handed_out),
-        (None, Some(_)) if rules.adopt_slot => Ok(Entry {
-            progress: first_progress(publication, observed, rules, false),
-            next: Next::RecordSlotPosition,
-            lowered_from: None,
-        }),
+        (None, Some(slot)) if rules.adopt_slot => {
+            let progress = first_progress(publication, observed, rules, false);
+            check_position(&progress, slot, &observed.server, rules)?;
+            Ok(Entry { progress, next: Next::Stream, lowered_from: None })
+        }
         (None, Some(slot)) => Err(progress_lost(slot, rules)),
         (None, None) if rules.create_slot => Ok(Entry {
             progress: first_progress(publication, observed, rules, true),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::Brokers;
 use outboxd_tests::checker::{self, Verdict};
+use outboxd_tests::patience::eventually;
 use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
 use outboxd_tests::scene::Scene;
@@ -138,6 +139,45 @@ async fn a_twin_that_dies_in_a_transaction_holds_nobody_up() -> Result<()> {
     verdict.expect_perfect()
 }
 
+/// The brokers end the transaction of a relay that stands still, and shut it out. It is alone, so it
+/// has to come back by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lone_relay_frozen_beyond_the_life_of_a_transaction_begins_it_anew() -> Result<()> {
+    let stage = Stage::new(Brokers::One).await?;
+    let command = exactly_once(stage.relay()).set("delivery.max_transaction_time", "1s");
+    let mut relay = command.start().await?;
+    relay.expect_error("producer.failed");
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    grown(&stage.topic, 200).await?;
+    relay.freeze().await?;
+    wait_until_readable(&stage).await?;
+    let mark = relay.mark();
+    relay.thaw()?;
+    relay.wait_event_after(mark, "slot.streaming").await?;
+    grown(&stage.topic, 200).await?;
+    writers.stop().await?;
+    conclude(&stage, relay).await?.expect_perfect()
+}
+
+/// Nobody comes after it. Those who read committed records wait for a while, not for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_relay_left_open_holds_readers_up_for_a_while_only() -> Result<()> {
+    let stage = Stage::new(Brokers::One).await?;
+    let command = exactly_once(stage.relay()).set("delivery.max_transaction_time", "1s");
+    let mut relay = command.start().await?;
+    bulk::write(stage.database.client(), stage.kind(), 1, LARGE, LARGE).await?;
+    grown(&stage.topic, 200).await?;
+    relay.kill().await?;
+    let rows = Tally::of_committed(&stage.cluster(), &stage.topic, LARGE).await?.seen();
+    ensure!(rows == 0, "{rows} rows of an open transaction can be read");
+    wait_until_readable(&stage).await?;
+    once(&command).await?;
+    let tally = Tally::of_committed(&stage.cluster(), &stage.topic, LARGE).await?;
+    tally.expect_complete()?;
+    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
+    Ok(())
+}
+
 /// Brokers come and go: leaders of partitions, and the coordinator of the transactions among them.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_brokers_repeat_nothing() -> Result<()> {
@@ -163,6 +203,16 @@ async fn once(command: &RelayCommand) -> Result<()> {
     let status = command.clone().arg("--once").spawn()?.wait().await?;
     ensure!(status.success(), "the last relay ended with {status}");
     Ok(())
+}
+
+/// Waits until no transaction is open in the topic.
+async fn wait_until_readable(stage: &Stage) -> Result<()> {
+    eventually("the end of what is open", || async {
+        let (written, readable) =
+            (stage.topic.end_offsets().await?, stage.topic.readable_offsets().await?);
+        Ok((written == readable).then_some(()))
+    })
+    .await
 }
 
 /// What a reader of committed records has seen when all is done.

@@ -133,9 +133,9 @@ fn a_slot_without_progress_is_adopted_at_its_own_position() {
     let scene = right().with(|it| (it.progress, it.rules.adopt_slot) = (None, true));
     let entry = scene.decide().expect("adopted");
     let progress = Progress { end_lsn: Lsn::new(900), ..first() };
-    let next = Next::RecordSlotPosition;
-    assert_eq!(entry, Entry { progress, next, lowered_from: None });
+    assert_eq!(entry, Entry { progress, next: Next::Stream, lowered_from: None });
     for useless in [
+        scene.clone().with(|it| it.rules.adopt_from = Some(Lsn::new(800))),
         scene.clone().with(|it| it.slot().lost = Some("gone".to_owned())),
         scene.clone().with(|it| it.slot().two_phase = true),
         scene.clone().with(|it| it.observed.publication = None),

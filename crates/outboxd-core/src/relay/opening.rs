@@ -1,4 +1,4 @@
-//! From an open session to a stream: gate, claim, re-read, gate again, and on a first run the slot.
+//! From an open session to a stream: gate, claim, re-read, and on a first run the slot.
 
 use super::{CloseReason, Goal, Note, Output, Relay, Session};
 use crate::gate::{self, Next, Observed};
@@ -125,24 +125,14 @@ impl Relay {
             return self.drive(now);
         }
         let Session::Opening(opening) = &self.session else { return };
-        let claimed = opening.entry.progress.acquisition;
         let alone = opening.claim_offset.is_none_or(|offset| offset + 1 == high_watermark);
-        let newest = recorded.progress.as_ref().map(|progress| progress.acquisition);
-        if !alone || newest != Some(claimed) {
+        // Another's may have the same acquisition: both were interrupted before they were written.
+        if !alone || recorded.progress.as_ref() != Some(&opening.entry.progress) {
             self.disown();
             self.close(CloseReason::ClaimLost);
             return self.drive(now);
         }
-        let handed_out = self.window.last_handed_out();
-        let rules = &self.settings.rules;
-        let observed = &opening.observed;
-        let entry = match gate::decide(recorded.progress.as_ref(), observed, rules, handed_out) {
-            Ok(entry) => entry,
-            Err(stop) => return self.handle_stop(now, stop),
-        };
-        let next = entry.next;
-        self.own(entry.progress, recorded, high_watermark);
-        self.go_on(now, next);
+        self.owned(now, recorded, high_watermark);
         self.drive(now);
     }
 
@@ -170,12 +160,14 @@ impl Relay {
         let Session::Opening(opening) = &mut self.session else { return };
         let Some(mut recorded) = opening.reread.take() else { return };
         recorded.older.extend(recorded.progress.as_ref().map(|former| former.acquisition));
-        let (progress, next) = (opening.entry.progress.clone(), opening.entry.next);
-        self.own(progress, recorded, 0);
-        self.go_on(now, next);
+        self.owned(now, recorded, 0);
     }
 
-    fn go_on(&mut self, now: Now, next: Next) {
+    /// The claim holds.
+    fn owned(&mut self, now: Now, recorded: Recorded, next_offset: i64) {
+        let Session::Opening(opening) = &self.session else { return };
+        let gate::Entry { progress, next, .. } = opening.entry.clone();
+        self.own(progress, recorded, next_offset);
         match next {
             Next::Stream => self.begin_stream(now),
             Next::CreateSlot => {

@@ -1,8 +1,9 @@
 //! From the connection to the stream, and what may come between.
 
+use super::TOPIC;
 use super::driver::{Driver, info};
 use super::postgres::START;
-use super::{FINGERPRINT, TOPIC};
+use crate::lsn::Lsn;
 use crate::progress::{topic_key, topic_value};
 use crate::relay::{Goal, Note};
 
@@ -33,22 +34,6 @@ fn a_closed_gate_stops_before_anything_is_written() {
     driver.opened();
     assert_eq!(driver.take(), ["open", "finished slot_missing"]);
     assert!(driver.kafka.progress.is_empty());
-}
-
-#[test]
-fn a_gate_that_closes_between_the_looks_stops_without_a_stream() {
-    let mut driver = Driver::new();
-    driver.start();
-    driver.opened();
-    let mut progress = driver.kafka.progress_in_flight[0].clone();
-    progress.1 = Some(
-        String::from_utf8(progress.1.unwrap()).unwrap().replace(FINGERPRINT, "beef").into_bytes(),
-    );
-    driver.kafka.progress_in_flight[0] = progress;
-    driver.ack_progress();
-    driver.take();
-    driver.reread();
-    assert_eq!(driver.take(), ["finished publication"]);
 }
 
 #[test]
@@ -406,4 +391,25 @@ fn a_late_claim_of_the_same_acquisition_does_not_set_the_position_back() {
     driver.reopen();
     assert_eq!(driver.relay.confirmed(), end);
     assert_eq!(driver.written(), ["a", "b"]);
+}
+
+/// Two relays that were cut before their claims were written may claim the same acquisition. The
+/// other's, which is written first, may stand higher than what this one knows.
+#[test]
+fn a_claim_beside_another_of_the_same_acquisition_is_given_up() {
+    let mut driver = Driver::warm();
+    driver.restart_process();
+    driver.opened();
+    let mut other = driver.kafka.recorded().progress.expect("a position");
+    other.acquisition += 1;
+    other.end_lsn = Lsn::new(0x9000);
+    driver.kafka.progress.push((other.key(), Some(other.value())));
+    driver.ack_progress();
+    driver.take();
+    driver.postgres.flush_lsn = Lsn::new(0x9000);
+    driver.reread();
+    let expected = ["close: another relay claimed the progress topic", "open"];
+    assert_eq!(driver.take(), expected);
+    driver.reopen();
+    assert_eq!(driver.kafka.recorded().progress.unwrap().acquisition, 3);
 }

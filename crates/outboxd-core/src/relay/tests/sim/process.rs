@@ -212,7 +212,7 @@ impl Process {
                 for sent in records {
                     match sent {
                         Sent::Event { token, .. } => self.relay.handle_ack(now, token),
-                        Sent::Progress(_) => self.relay.handle_progress_acked(now, Some(offset)),
+                        Sent::Progress(_) => self.progress_acked(env, offset),
                     }
                 }
             }
@@ -222,6 +222,15 @@ impl Process {
         }
         self.relay.handle_reports_end(now);
         self.settle(env);
+    }
+
+    fn progress_acked(&mut self, env: &mut Env, offset: i64) {
+        let was_owner = self.relay.owner.is_some();
+        self.relay.handle_progress_acked(env.now(), Some(offset));
+        if was_owner && self.relay.owner.is_none() {
+            // Another relay has written there. What came after counts for nothing.
+            self.excuse_unrecorded(env);
+        }
     }
 
     fn refused(&mut self, env: &mut Env, records: Vec<Sent>) {
@@ -394,7 +403,7 @@ impl Process {
                 if let CloseReason::TransactionTimedOut { at } = reason {
                     env.checker.timed_out(at);
                 }
-                if matches!(reason, CloseReason::ForeignWriter(_) | CloseReason::ClaimLost) {
+                if matches!(reason, CloseReason::ClaimLost) {
                     self.excuse_unrecorded(env);
                 }
                 assert!(!matches!(reason, CloseReason::Protocol(_)), "{reason}");
