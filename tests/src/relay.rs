@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -83,7 +83,24 @@ impl RelayCommand {
         self
     }
 
+    /// Runs a command that ends by itself, for what it prints.
+    pub async fn output(&self) -> Result<Output> {
+        let mut command = self.command()?;
+        let output = timeout(DEADLINE, command.stdout(Stdio::piped()).output()).await;
+        Ok(output.context("the command runs on")??)
+    }
+
     pub fn spawn(&self) -> Result<RelayProcess> {
+        let mut child = self.command()?.spawn().context("start the relay")?;
+        let id = child.id().context("a child that was not waited for has an id")?;
+        let guard = Guard::over(id)?;
+        let stderr = child.stderr.take().context("stderr is piped")?.into_owned_fd()?;
+        let log = Log::read(fs::File::from(stderr));
+        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(RelayProcess { child, pid, guard, log, expected: self.expected.clone() })
+    }
+
+    fn command(&self) -> Result<Command> {
         let mut command = Command::new(binary::path()?);
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
@@ -99,13 +116,7 @@ impl RelayCommand {
         if let Some(file) = &self.file {
             command.arg("--config").arg(file.as_os_str());
         }
-        let mut child = command.spawn().context("start the relay")?;
-        let id = child.id().context("a child that was not waited for has an id")?;
-        let guard = Guard::over(id)?;
-        let stderr = child.stderr.take().context("stderr is piped")?.into_owned_fd()?;
-        let log = Log::read(fs::File::from(stderr));
-        let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
-        Ok(RelayProcess { child, pid, guard, log, expected: self.expected.clone() })
+        Ok(command)
     }
 
     /// Spawns and waits until the stream runs.

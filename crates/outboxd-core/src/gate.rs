@@ -3,7 +3,7 @@
 //! Nothing is repaired here. Whatever does not fit ends in a [`Stop`] with a code of its own.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::lsn::Lsn;
 use crate::progress::{FORMAT, Progress};
@@ -221,7 +221,7 @@ fn check_slot(slot: &Slot, rules: &Rules) -> Result<(), Stop> {
         return Err(Stop::new(Code::SlotLost, format!("slot \"{name}\" was invalidated"))
             .detail(format!("Postgres removed WAL that the slot still needed ({reason})"))
             .hint(
-                "events between the recorded position and now have to be published from the table",
+                "`outboxd slot repair --dry-run` shows how the gap can be closed from the table",
             ));
     }
     let unusable = |detail: String| {
@@ -285,8 +285,8 @@ fn other_system(progress: &Progress, server: &Server) -> Stop {
             progress.system_id, server.system_id.0
         ))
         .hint(
-            "a clone needs a `source.name` of its own; after a dump and restore the old progress is \
-             worthless: choose a new `source.name`",
+            "a clone needs a `source.name` of its own; after a move, with the old relay stopped for \
+             good, `outboxd slot repair` takes its progress over",
         )
 }
 
@@ -306,10 +306,7 @@ fn past_switch(progress: &Progress, switch_point: Lsn, newest: Lsn) -> Stop {
              {newest}, are in Kafka and not in this database",
             progress.timeline
         ))
-        .hint(
-            "look for records whose `sequence` header lies past the switch point and correct their \
-             effects, then choose a new `source.name`",
-        )
+        .hint("`outboxd slot repair --dry-run` lists them: correct their effects, then repair")
 }
 
 fn position_ahead(progress: &Progress, server: &Server) -> Stop {
@@ -318,7 +315,7 @@ fn position_ahead(progress: &Progress, server: &Server) -> Stop {
             "recorded {}, server has written {}: it was restored to an earlier state",
             progress.end_lsn, server.flush_lsn
         ))
-        .hint("connect to the right server; after a restore choose a new `source.name`")
+        .hint("connect to the right server; after a restore see `outboxd slot repair --dry-run`")
 }
 
 fn slot_missing(progress: &Progress, rules: &Rules) -> Stop {
@@ -327,7 +324,10 @@ fn slot_missing(progress: &Progress, rules: &Rules) -> Stop {
             "progress was recorded up to {}; what was committed after it is not held for us any more",
             progress.end_lsn
         ))
-        .hint("a new slot would start now and skip events: publish the gap from the table first")
+        .hint(
+            "a new slot would start now and skip events; `outboxd slot repair --dry-run` shows how \
+             the gap can be closed from the table",
+        )
 }
 
 fn never_set_up(rules: &Rules) -> Stop {
@@ -344,7 +344,8 @@ fn progress_lost(slot: &Slot, rules: &Rules) -> Stop {
         ))
         .hint(
             "restore the progress topic, or start at the slot's position with `--adopt-slot` \
-             (repeats what was published after it)",
+             (repeats what was published after it); `outboxd slot repair` also publishes from the \
+             table",
         )
 }
 
@@ -354,7 +355,10 @@ fn slot_moved(progress: &Progress, confirmed: Lsn, rules: &Rules) -> Stop {
             "recorded {}, slot confirmed up to {confirmed}: events between them were skipped",
             progress.end_lsn
         ))
-        .hint("find out who consumed or re-created the slot; publish the gap from the table")
+        .hint(
+            "find out who consumed or re-created the slot; `outboxd slot repair --dry-run` shows how \
+             the gap can be closed from the table",
+        )
 }
 
 fn publication_changed(rules: &Rules) -> Stop {

@@ -4,7 +4,8 @@
 //! [`pgoutput`] decodes the change in it, [`relation`] and [`event`] turn a row into an outbox
 //! event, [`route`] turns that into a Kafka record, [`window`] remembers what is in flight,
 //! [`progress`] says what is durable, and [`relay`] is the state machine that drives them.
-//! [`gate`] decides at the start of a session whether it is safe to go on.
+//! [`gate`] decides at the start of a session whether it is safe to go on, and [`repair`] what is to
+//! be done where it is not.
 
 pub mod backoff;
 #[cfg(any(test, feature = "encode"))]
@@ -24,6 +25,7 @@ pub mod progress;
 pub mod record;
 pub mod relation;
 pub mod relay;
+pub mod repair;
 pub mod route;
 pub mod stop;
 pub mod time;

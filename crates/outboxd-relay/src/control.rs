@@ -6,6 +6,7 @@
 mod auth_guard;
 mod error;
 mod login;
+mod text_rows;
 mod version;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_postgres::{Client, Row};
 use self::login::LoggedIn;
 use crate::source::params::ConnectParams;
 pub use error::ControlError;
+pub(crate) use text_rows::TextRows;
 pub use version::ServerVersion;
 
 /// A logged-in session. Dropping it ends the connection.
@@ -82,6 +84,11 @@ impl ControlSession {
     /// Runs one or more statements without results.
     pub async fn execute(&self, sql: &str) -> Result<(), ControlError> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// The rows of a query without parameters as Postgres prints them, read as they are taken.
+    pub(crate) async fn text_rows(&self, sql: &str) -> Result<TextRows, ControlError> {
+        Ok(TextRows::new(self.client.simple_query_raw(sql).await?))
     }
 
     async fn server_version(&self) -> Result<ServerVersion, ControlError> {

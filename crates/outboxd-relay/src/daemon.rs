@@ -42,14 +42,7 @@ pub async fn run_with<S: Sink>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Stop> {
     let relay = Relay::new(wiring::settings(config, wishes, goal), wiring::mapper(config)?);
-    let opener = Opener {
-        source: config.source.clone(),
-        tables: wiring::tables(config)?,
-        columns: wiring::columns(config),
-        stand_by: !wishes.no_wait,
-        fail_fast: wishes.fail_fast,
-        backoff: (config.errors.backoff.first, config.errors.backoff.longest),
-    };
+    let opener = opener(config, wishes)?;
     let (publisher, watcher) = Publisher::new();
     // A set-up is over soon, and may be done beside a relay that runs.
     let listen = if goal == Goal::SetUp { Listen::Off } else { config.http.listen };
@@ -59,6 +52,18 @@ pub async fn run_with<S: Sink>(
         http.end().await;
     }
     outcome
+}
+
+/// What sessions of this configuration are opened with.
+pub(crate) fn opener(config: &Config, wishes: Wishes) -> Result<Opener, Stop> {
+    Ok(Opener {
+        source: config.source.clone(),
+        tables: wiring::tables(config)?,
+        columns: wiring::columns(config),
+        stand_by: !wishes.no_wait,
+        fail_fast: wishes.fail_fast,
+        backoff: (config.errors.backoff.first, config.errors.backoff.longest),
+    })
 }
 
 fn about(config: &Config) -> About {
@@ -81,7 +86,7 @@ pub async fn recorded(config: &Config) -> Result<Option<Progress>, Stop> {
 }
 
 /// The progress topic, created where that is allowed: by `setup` and on a first run.
-async fn prepare_progress(
+pub(crate) async fn prepare_progress(
     config: &Config,
     kafka: &sink::settings::KafkaSettings,
 ) -> Result<(), Stop> {
@@ -104,7 +109,7 @@ pub(crate) fn unreadable(error: &ProgressError) -> Stop {
         .hint("something else wrote there, or a newer version of outboxd did")
 }
 
-fn refused(error: &SinkError) -> Stop {
+pub(crate) fn refused(error: &SinkError) -> Stop {
     let (code, message, hint) = match error {
         SinkError::Transport(_) => {
             (Code::KafkaUnreachable, "Kafka cannot be reached", sink::UNREACHABLE_HINT)

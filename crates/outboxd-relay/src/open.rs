@@ -68,16 +68,7 @@ pub struct Watched {
 impl Opener {
     /// Connects and asks for the lock of this name on the walsender session, which it dies with.
     pub(crate) async fn connect(&self) -> Result<Connected, LinkFailure> {
-        let params = connect_params(&self.source, &self.source.replication_url)?;
-        let options = SessionOptions {
-            wal_sender_timeout: self.source.wal_sender_timeout,
-            max_row_bytes: self.source.max_row_bytes.as_usize(),
-        };
-        let connected = ReplicationSession::connect(&params, options).await;
-        let mut session = connected.map_err(|error| match error.to_login_stop(&params) {
-            Some(stop) if self.fail_fast || !error.is_transient() => LinkFailure::Stop(stop),
-            _ => LinkFailure::Session(error),
-        })?;
+        let mut session = self.session().await?;
         if session.try_lock(&self.source.name).await? {
             return Ok(Connected::Locked(session));
         }
@@ -90,6 +81,20 @@ impl Opener {
             "standing by: another is active"
         );
         Ok(Connected::Waiting(session))
+    }
+
+    /// A session without the lock: for those who only look.
+    pub(crate) async fn session(&self) -> Result<ReplicationSession, LinkFailure> {
+        let params = connect_params(&self.source, &self.source.replication_url)?;
+        let options = SessionOptions {
+            wal_sender_timeout: self.source.wal_sender_timeout,
+            max_row_bytes: self.source.max_row_bytes.as_usize(),
+        };
+        let connected = ReplicationSession::connect(&params, options).await;
+        connected.map_err(|error| match error.to_login_stop(&params) {
+            Some(stop) if self.fail_fast || !error.is_transient() => LinkFailure::Stop(stop),
+            _ => LinkFailure::Session(error),
+        })
     }
 
     /// Stands by until the other relay is gone.
@@ -158,7 +163,7 @@ impl Opener {
         Ok(consistent_point.await?)
     }
 
-    async fn control(&self) -> Result<ControlSession, LinkFailure> {
+    pub(crate) async fn control(&self) -> Result<ControlSession, LinkFailure> {
         let params = connect_params(&self.source, &self.source.url)?;
         Ok(ControlSession::connect(&params).await?)
     }
@@ -184,7 +189,9 @@ impl Opener {
                 format!("slot \"{}\" was invalidated", self.source.slot),
             )
             .detail(format!("Postgres removed WAL that the slot still needed ({reason})"))
-            .hint("events from the recorded position on have to be published from the table")),
+            .hint(
+                "`outboxd slot repair --dry-run` shows how the gap can be closed from the table",
+            )),
             None => Ok(()),
         }
     }
@@ -226,6 +233,22 @@ fn in_use(name: &str) -> Stop {
 impl From<Stop> for LinkFailure {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
+    }
+}
+
+/// For those who do not try again.
+impl From<LinkFailure> for Stop {
+    fn from(failure: LinkFailure) -> Self {
+        match failure {
+            LinkFailure::Stop(stop) => stop,
+            LinkFailure::Session(error) => {
+                error.to_stop().unwrap_or_else(|| Self::new(Code::Internal, error_chain(&error)))
+            }
+            LinkFailure::Control { error, hint } => Self {
+                hint,
+                ..Self::new(Code::PostgresUnreachable, "the database cannot be asked").detail(error)
+            },
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use crate::control::{ControlError, ControlSession};
 use crate::dead_letters::operator::Parked;
 pub use lag::{Commit, Recorded};
 use observe::Observed;
+pub(crate) use observe::is_locked;
+pub(crate) use render::bytes;
 
 /// Which relay is meant, and what its progress topic says.
 #[derive(Clone, Debug, Eq, PartialEq)]

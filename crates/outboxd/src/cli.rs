@@ -16,6 +16,7 @@ use crate::cmd::demo::DemoArgs;
 use crate::cmd::dlq::DlqArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::setup::SetupArgs;
+use crate::cmd::slot::SlotArgs;
 use crate::cmd::status::StatusArgs;
 use crate::cmd::version::VersionArgs;
 use crate::logging;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Show positions, lag and slot health
     Status(StatusArgs),
+    /// Look at the replication slot, or close a gap that a relay stopped for
+    Slot(SlotArgs),
     /// Look at events that could not be published, retry them or give them up
     Dlq(DlqArgs),
     /// Show it at work: orders and payments, a relay that is killed on the way, and a verdict

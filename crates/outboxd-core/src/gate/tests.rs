@@ -11,10 +11,10 @@ use crate::window::{LastCommit, Partial};
 
 /// All that the gate looks at.
 #[derive(Clone)]
-struct Scene {
-    progress: Option<Progress>,
-    observed: Observed,
-    rules: Rules,
+pub(crate) struct Scene {
+    pub(crate) progress: Option<Progress>,
+    pub(crate) observed: Observed,
+    pub(crate) rules: Rules,
     handed_out: Lsn,
 }
 
@@ -23,20 +23,20 @@ impl Scene {
         decide(self.progress.as_ref(), &self.observed, &self.rules, self.handed_out)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    fn progress(&mut self) -> &mut Progress {
+    pub(crate) fn progress(&mut self) -> &mut Progress {
         self.progress.as_mut().expect("a scene with progress")
     }
 
-    fn slot(&mut self) -> &mut Slot {
+    pub(crate) fn slot(&mut self) -> &mut Slot {
         self.observed.slot.as_mut().expect("a scene with a slot")
     }
 
-    fn publication(&mut self) -> &mut Publication {
+    pub(crate) fn publication(&mut self) -> &mut Publication {
         self.observed.publication.as_mut().expect("a scene with a publication")
     }
 }
@@ -265,7 +265,8 @@ fn stops_say_what_happened_and_what_to_do() {
         text(&stop),
         "error[slot_moved]: slot \"outboxd_shop\" was moved by somebody else\n\
          detail: recorded 0/3E8, slot confirmed up to 0/1001: events between them were skipped\n\
-         hint: find out who consumed or re-created the slot; publish the gap from the table"
+         hint: find out who consumed or re-created the slot; `outboxd slot repair --dry-run` shows \
+         how the gap can be closed from the table"
     );
     let stop = right().with(|it| (it.progress, it.observed.slot) = (None, None));
     assert_eq!(
@@ -288,8 +289,7 @@ fn stops_say_what_happened_and_what_to_do() {
         "error[diverged]: events were published that the new timeline does not contain\n\
          detail: timeline 3 was left at 0/3B6; transactions that committed after it, up to 0/3C0, \
          are in Kafka and not in this database\n\
-         hint: look for records whose `sequence` header lies past the switch point and correct \
-         their effects, then choose a new `source.name`"
+         hint: `outboxd slot repair --dry-run` lists them: correct their effects, then repair"
     );
     let stop = right().with(|it| it.observed.server.database = "crm".to_owned());
     assert_eq!(
@@ -308,7 +308,7 @@ fn text(scene: &Scene) -> String {
 }
 
 /// A relay that goes on: recorded 1000, the slot confirmed 900, the server at 2000.
-fn right() -> Scene {
+pub(crate) fn right() -> Scene {
     Scene {
         progress: Some(recorded()),
         observed: Observed {

@@ -46,7 +46,7 @@ pub async fn wal_end(session: &ControlSession) -> Result<Lsn, ControlError> {
     parse_lsn(row.try_get(0)?)
 }
 
-pub(super) fn parse_lsn(text: &str) -> Result<Lsn, ControlError> {
+pub(crate) fn parse_lsn(text: &str) -> Result<Lsn, ControlError> {
     let error =
         |error: outboxd_core::lsn::ParseLsnError| Stop::new(Code::Internal, error.to_string());
     Ok(text.parse().map_err(error)?)

@@ -140,7 +140,8 @@ impl Desk {
     }
 }
 
-async fn exists(session: &ControlSession) -> Result<bool, ControlError> {
+/// Whether this database has dead letters.
+pub(crate) async fn exists(session: &ControlSession) -> Result<bool, ControlError> {
     let table = "outbox.dead_letters";
     let row = session.row("select to_regclass($1) is not null", &[(&table, Type::TEXT)]).await?;
     Ok(row.try_get(0)?)

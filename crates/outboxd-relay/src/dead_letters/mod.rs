@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::desk::Desk;
+pub(crate) use self::desk::exists;
+pub(crate) use self::sql::Owner;
 pub use self::sql::Resolved;
 use crate::source::params::ConnectParams;
 

@@ -3,6 +3,8 @@
 //! Every statement that changes a row on behalf of the relay checks in the same breath that it is
 //! still the one that took over last.
 
+use std::collections::HashSet;
+
 use outboxd_core::headers::Sequence;
 use outboxd_core::parking::{Parcel, ParkedRow, Reason};
 use outboxd_core::relay::{Replay, Replayed};
@@ -15,9 +17,9 @@ use crate::control::{ControlError, ControlSession, Parameter};
 
 /// A relay, and which of its take-overs.
 #[derive(Clone, Debug)]
-pub(super) struct Owner {
-    pub(super) name: String,
-    pub(super) acquisition: i64,
+pub(crate) struct Owner {
+    pub(crate) name: String,
+    pub(crate) acquisition: i64,
 }
 
 /// Topic and key of a row that is done with.
@@ -29,12 +31,12 @@ impl Owner {
     }
 
     /// From here on no other relay of this name writes.
-    pub(super) async fn take_over(&self, session: &ControlSession) -> Result<(), ControlError> {
+    pub(crate) async fn take_over(&self, session: &ControlSession) -> Result<(), ControlError> {
         session.rows(TAKE_OVER, &self.parameters()).await.map(drop)
     }
 
     /// Unresolved rows, and those at or past a position, whichever their epoch.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         &self,
         session: &ControlSession,
         from: Sequence,
@@ -44,8 +46,18 @@ impl Owner {
         session.rows(LOAD, &parameters).await?.iter().map(parked_row).collect()
     }
 
+    /// The ids of events that are not to be published again: they wait here for what is decided
+    /// about them, or were given up.
+    pub(crate) async fn withheld(
+        &self,
+        session: &ControlSession,
+    ) -> Result<HashSet<String>, ControlError> {
+        let rows = session.rows(WITHHELD, &[(&self.name, Type::TEXT)]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Commits the rows of these parcels. One that is there already stays as it is.
-    pub(super) async fn park(
+    pub(crate) async fn park(
         &self,
         session: &ControlSession,
         parcels: &[Parcel],
@@ -201,6 +213,10 @@ fn other_event(position: &str) -> Stop {
 const TAKE_OVER: &str = "
     insert into outbox.relays (name, acquisition) values ($1, $2)
     on conflict (name) do update set acquisition = excluded.acquisition";
+
+const WITHHELD: &str = "
+    select distinct event_id from outbox.dead_letters
+     where relay = $1 and event_id is not null and (resolved_at is null or state = 'discarded')";
 
 const LOAD: &str = "
     select position, topic, key, resolved_at is null as unresolved

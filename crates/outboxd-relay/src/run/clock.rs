@@ -7,20 +7,20 @@ use tokio::time::Instant;
 
 /// Counts from the start of the process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     start: Instant,
 }
 
 impl Stopwatch {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { start: Instant::now() }
     }
 
-    pub(super) fn now(self) -> Now {
+    pub(crate) fn now(self) -> Now {
         Now { tick: Tick::new(self.start.elapsed()), unix_ms: unix_ms() }
     }
 
-    pub(super) fn instant(self, tick: Tick) -> Instant {
+    pub(crate) fn instant(self, tick: Tick) -> Instant {
         self.start + tick.since(Tick::new(Duration::ZERO))
     }
 }

@@ -10,7 +10,7 @@
 //! 5. the session: frames when there is room for them, and whatever is to be sent,
 //! 6. time.
 
-mod clock;
+pub(crate) mod clock;
 mod letters;
 mod link;
 mod notes;

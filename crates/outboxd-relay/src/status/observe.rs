@@ -28,21 +28,26 @@ impl Observed {
         // The slot first: what it has confirmed cannot lie past an end that is read later.
         let slot = slot::read(session, &question.slot).await?;
         let wal_end = server::wal_end(session).await?;
-        let row = session.row(LOCK_AND_CLOCK, &[(&question.name, Type::TEXT)]).await?;
+        let now_ms = session.row(CLOCK, &[]).await?.try_get(0)?;
+        let locked = is_locked(session, &question.name).await?;
         let parked = Parked::read(session, &question.name).await?;
-        let (now_ms, locked) = (row.try_get("now_ms")?, row.try_get("locked")?);
         Ok(Self { slot, wal_end, now_ms, locked, parked })
     }
 }
 
+/// Whether a relay of this name is at work, streaming or not.
+pub(crate) async fn is_locked(session: &ControlSession, name: &str) -> Result<bool, ControlError> {
+    Ok(session.row(LOCK, &[(&name, Type::TEXT)]).await?.try_get(0)?)
+}
+
+const CLOCK: &str = "select (extract(epoch from clock_timestamp()) * 1000)::int8";
+
 /// The key is the one that a relay's session takes. An advisory lock of one 64-bit key is shown as two halves, with objsubid 1.
-const LOCK_AND_CLOCK: &str = "
-    select (extract(epoch from clock_timestamp()) * 1000)::int8 as now_ms,
-           exists (
-               select from pg_locks l
-                 join pg_database d on d.oid = l.database
-                where l.locktype = 'advisory' and l.granted and l.mode = 'ExclusiveLock'
-                  and l.objsubid = 1 and d.datname = current_database()
-                  and (l.classid::int8 << 32) | l.objid::int8
-                      = hashtextextended('outboxd:' || $1, 0)
-           ) as locked";
+const LOCK: &str = "
+    select exists (
+        select from pg_locks l
+          join pg_database d on d.oid = l.database
+         where l.locktype = 'advisory' and l.granted and l.mode = 'ExclusiveLock'
+           and l.objsubid = 1 and d.datname = current_database()
+           and (l.classid::int8 << 32) | l.objid::int8
+               = hashtextextended('outboxd:' || $1, 0))";

@@ -70,7 +70,7 @@ fn or_unknown(value: Option<impl fmt::Display>) -> String {
 }
 
 /// With one decimal in the largest unit that leaves at least 1.
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let Some(index) = (1..UNITS.len()).rev().find(|index| count >> (10 * index) > 0) else {
         return format!("{count} B");
     };

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod dlq;
 pub(crate) mod run;
 pub(crate) mod setup;
+pub(crate) mod slot;
 pub(crate) mod status;
 pub(crate) mod version;
 
@@ -22,6 +23,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&globals, &args),
         Command::Setup(args) => setup::run(&globals, &args),
         Command::Status(args) => status::run(&globals, &args),
+        Command::Slot(args) => slot::run(&globals, &args),
         Command::Dlq(args) => dlq::run(&globals, &args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),

@@ -119,7 +119,7 @@ impl KafkaSettings {
     }
 
     /// For clients that only ask or read.
-    pub(super) fn client_config(&self) -> Result<ClientConfig, SettingsError> {
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, SettingsError> {
         if self.bootstrap_servers.trim().is_empty() {
             return Err(SettingsError::NoServers);
         }

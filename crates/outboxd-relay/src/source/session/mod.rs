@@ -30,7 +30,7 @@ use super::params::ConnectParams;
 use super::server_error::ServerError;
 use super::socket::Socket;
 pub use super::startup::{ServerInfo, SessionOptions};
-pub use replication::Identity;
+pub use replication::{ExportedSlot, Identity};
 
 /// A walsender connection, logged in.
 #[derive(Debug)]

@@ -19,6 +19,20 @@ pub struct Identity {
     pub database: String,
 }
 
+/// A slot that was just created, and the name of its snapshot.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExportedSlot {
+    pub consistent_point: Lsn,
+    pub snapshot: String,
+}
+
+/// What becomes of the snapshot that the creation of a slot makes.
+#[derive(Clone, Copy, Debug)]
+enum Snapshot {
+    Nothing,
+    Export,
+}
+
 impl ReplicationSession {
     pub async fn identify_system(&mut self) -> Result<Identity, SourceError> {
         let rows = self.simple_query("IDENTIFY_SYSTEM").await?;
@@ -33,10 +47,32 @@ impl ReplicationSession {
         name: &str,
         failover: bool,
     ) -> Result<Lsn, SourceError> {
-        let sql = create_slot_sql(name, failover, self.info.version_num);
+        let sql = create_slot_sql(name, Snapshot::Nothing, failover, self.info.version_num);
         let rows = self.simple_query(&sql).await?;
         let consistent_point = rows.first().and_then(|row| row.text(1)?.parse().ok());
         Ok(consistent_point.ok_or(ProtocolError::Answer("CREATE_REPLICATION_SLOT"))?)
+    }
+
+    /// The same with a snapshot of the database at the consistent point. It can be taken up by
+    /// another session until this one runs its next command.
+    pub async fn create_exporting_slot(
+        &mut self,
+        name: &str,
+        failover: bool,
+    ) -> Result<ExportedSlot, SourceError> {
+        let sql = create_slot_sql(name, Snapshot::Export, failover, self.info.version_num);
+        let rows = self.simple_query(&sql).await?;
+        let exported = rows.first().and_then(|row| {
+            let consistent_point = row.text(1)?.parse().ok()?;
+            Some(ExportedSlot { consistent_point, snapshot: row.text(2)?.to_owned() })
+        });
+        Ok(exported.ok_or(ProtocolError::Answer("CREATE_REPLICATION_SLOT"))?)
+    }
+
+    /// Fails when the slot is active.
+    pub async fn drop_slot(&mut self, name: &str) -> Result<(), SourceError> {
+        let sql = format!("DROP_REPLICATION_SLOT {}", quote::identifier(name));
+        self.simple_query(&sql).await.map(drop)
     }
 
     /// Starts the stream where the slot stands. A position is never sent: one too far ahead would
@@ -119,12 +155,16 @@ fn identity(row: &Row) -> Option<Identity> {
     })
 }
 
-/// No snapshot is wanted; which words say so depends on the version.
-fn create_slot_sql(name: &str, failover: bool, version_num: u32) -> String {
+/// What becomes of the snapshot is said in words that depend on the version.
+fn create_slot_sql(name: &str, snapshot: Snapshot, failover: bool, version_num: u32) -> String {
+    let (word, keyword) = match snapshot {
+        Snapshot::Nothing => ("nothing", "NOEXPORT_SNAPSHOT"),
+        Snapshot::Export => ("export", "EXPORT_SNAPSHOT"),
+    };
     let options = match version_num {
-        170_000.. if failover => "(SNAPSHOT 'nothing', FAILOVER true)",
-        150_000.. => "(SNAPSHOT 'nothing')",
-        _ => "NOEXPORT_SNAPSHOT",
+        170_000.. if failover => format!("(SNAPSHOT '{word}', FAILOVER true)"),
+        150_000.. => format!("(SNAPSHOT '{word}')"),
+        _ => keyword.to_owned(),
     };
     format!("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput {options}", quote::identifier(name))
 }
@@ -147,12 +187,16 @@ mod tests {
 
     #[test]
     fn slot_creation_speaks_each_versions_words() {
-        let sql = |failover, version| create_slot_sql("s", failover, version);
+        let sql = |failover, version| create_slot_sql("s", Snapshot::Nothing, failover, version);
         let start = "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput ";
         assert_eq!(sql(true, 140_023), format!("{start}NOEXPORT_SNAPSHOT"));
         assert_eq!(sql(true, 160_000), format!("{start}(SNAPSHOT 'nothing')"));
         assert_eq!(sql(false, 180_000), format!("{start}(SNAPSHOT 'nothing')"));
         assert_eq!(sql(true, 170_010), format!("{start}(SNAPSHOT 'nothing', FAILOVER true)"));
+        let export = |version| create_slot_sql("s", Snapshot::Export, true, version);
+        assert_eq!(export(140_023), format!("{start}EXPORT_SNAPSHOT"));
+        assert_eq!(export(150_018), format!("{start}(SNAPSHOT 'export')"));
+        assert_eq!(export(180_000), format!("{start}(SNAPSHOT 'export', FAILOVER true)"));
     }
 
     #[test]

@@ -157,11 +157,13 @@ impl ProcessPostgres {
 }
 
 /// The server keeps its state in postmaster.pid: line 1 is its process id, which tells it from a
-/// file left by a crash, line 8 the state. No login is needed, so any pg_hba.conf will do.
+/// file left by a crash, line 8 the state, with a word of its own for a server that follows a
+/// primary. No login is needed, so any pg_hba.conf will do.
 fn says_ready(data: &Path, pid: i32) -> bool {
     let Ok(state) = fs::read_to_string(data.join("postmaster.pid")) else { return false };
     let mut lines = state.lines().map(str::trim);
-    lines.next() == Some(pid.to_string().as_str()) && lines.nth(6) == Some("ready")
+    lines.next() == Some(pid.to_string().as_str())
+        && matches!(lines.nth(6), Some("ready" | "standby"))
 }
 
 /// A recovery from a large log included, on a machine busy with other tests.
