@@ -119,8 +119,8 @@ fn no_kafka() {
 }
 
 #[test]
-fn exactly_once_comes_later() {
-    assert_snapshot!(validate("[delivery]\nmode = 'exactly_once'\n"));
+fn what_comes_later() {
+    assert_snapshot!(validate("[format]\nmode = 'cloudevents'\n"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use outboxd_relay::repair::{Order, Outcome, RepairReport, repair};
 use outboxd_relay::slot_status::SlotStatus;
 
-use super::run::runtime;
+use super::run::block_on;
 use crate::cli::{ConnectionArgs, Globals};
 use crate::output;
 
@@ -64,7 +64,7 @@ pub(crate) fn run(globals: &Globals, args: &SlotArgs) -> anyhow::Result<ExitCode
 
 fn status(globals: &Globals, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let config = globals.load(&args.connection)?;
-    let status = runtime()?.block_on(SlotStatus::read(&config))?;
+    let status = block_on(SlotStatus::read(&config))??;
     let text = if args.json {
         format!("{}\n", serde_json::to_string(&status)?)
     } else {
@@ -76,7 +76,7 @@ fn status(globals: &Globals, args: &StatusArgs) -> anyhow::Result<ExitCode> {
 
 fn run_repair(globals: &Globals, args: &RepairArgs) -> anyhow::Result<ExitCode> {
     let config = globals.load(&args.connection)?;
-    let report = runtime()?.block_on(repair(&config, args.order()))?;
+    let report = block_on(repair(&config, args.order()))??;
     let text = if args.json {
         format!("{}\n", serde_json::to_string(&report)?)
     } else {
