@@ -14,6 +14,7 @@ mod outages;
 mod position;
 mod postgres;
 mod server_log;
+mod soak;
 mod stage;
 mod standby;
 mod tally;

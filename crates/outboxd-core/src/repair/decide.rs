@@ -129,7 +129,7 @@ fn base(cause: &Stop, recorded: Option<&Progress>, observed: &Observed, rules: &
         parked_lsn: Lsn::ZERO,
         last_commit: recorded.and_then(|recorded| recorded.last_commit),
         publication: fingerprint.unwrap_or_default(),
-        released: Vec::new(),
+        released: recorded.map_or_else(Vec::new, |recorded| recorded.released.clone()),
         unrecorded_events_max: 0,
         written_at_ms: recorded.map_or(0, |recorded| recorded.written_at_ms),
     }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use outboxd_sandbox::{PgOptions, PgVersion, Postgres};
 use outboxd_tests::database::Database;
-use outboxd_tests::relay::relay_on;
+use outboxd_tests::relay::{RelayCommand, relay_on};
 
 use super::Settled;
 
@@ -40,8 +40,16 @@ async fn another_system_with_the_same_names() -> Result<()> {
     database.execute(&format!("{create}('{}', 'pgoutput')", database.slot())).await?;
     let relay = relay_on(&database, cluster.bootstrap());
     relay.spawn()?.wait_stop(10, "other_system").await?;
-
     ensure!(progress.read_all().await? == before, "the twin wrote to the progress topic");
+
+    // Nor is a producer of production shut out: it is at work, and goes on.
+    let mode = |relay: RelayCommand| relay.set("delivery.mode", "exactly_once");
+    let mut production = mode(settled.scene.relay()).start().await?;
+    mode(relay).spawn()?.wait_stop(10, "other_system").await?;
+    settled.insert().await?;
+    settled.scene.database.wait_confirmed(settled.scene.database.wal_position().await?).await?;
+    ensure!(production.terminate().await?.success(), "production was disturbed");
+
     settled.scene.relay().start().await?.terminate().await.map(drop)
 }
 
