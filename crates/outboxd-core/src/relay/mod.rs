@@ -30,6 +30,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -63,6 +63,11 @@ impl Lane {
         Ok(Self::Produce(producer, topic.clone()))
     }
 
+    /// Writes the row of this number.
+    pub(crate) async fn insert(&self, number: u64) -> anyhow::Result<()> {
+        self.write(&Row::of(number)).await
+    }
+
     /// Returns when it is committed, or acknowledged.
     async fn write(&self, row: &Row) -> anyhow::Result<()> {
         match self {

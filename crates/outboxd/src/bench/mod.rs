@@ -4,6 +4,7 @@
 //! - [`kafka`]: a backlog into Kafka.
 //! - [`latency`]: commit to consumer, next to producing directly.
 //! - [`crash`]: what comes twice after a kill.
+//! - [`takeover`]: how long a standby takes.
 //!
 //! Every run is checked, and a wrong one fails the benchmark after the tables are printed: figures
 //! of a relay that loses something are worth nothing.
@@ -27,6 +28,7 @@ mod results;
 pub(crate) mod server;
 mod stamps;
 mod table;
+mod takeover;
 mod topic;
 mod verify;
 
@@ -85,10 +87,15 @@ async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> 
             results.crash = crash::measure(&mut backlog, broker, args, faults).await?;
         }
     }
-    if let Some(broker) = broker.filter(|_| wants(What::Latency)) {
+    if let Some(broker) = broker.filter(|_| wants(What::Latency) || wants(What::TakeOver)) {
         let server = Server::start().await?;
         results.look_at(&server).await?;
-        results.latency = latency::measure(&server, &broker, args, &mut results.faults).await?;
+        if wants(What::Latency) {
+            results.latency = latency::measure(&server, &broker, args, &mut results.faults).await?;
+        }
+        if wants(What::TakeOver) {
+            results.take_over = takeover::measure(&server, &broker, args).await?;
+        }
     }
     Ok(())
 }
@@ -96,7 +103,7 @@ async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> 
 /// Which backlogs are written, and in the middle of which the relay is stopped.
 fn backlogs(args: &BenchArgs) -> Vec<(ProfileName, bool)> {
     let crash = matches!(args.what, What::Crash | What::All);
-    let drains = !matches!(args.what, What::Crash | What::Latency);
+    let drains = !matches!(args.what, What::Crash | What::Latency | What::TakeOver);
     let mut names = if drains { args.profile.clone() } else { Vec::new() };
     if crash && !names.contains(&CRASHED) {
         names.push(CRASHED);

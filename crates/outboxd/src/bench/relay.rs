@@ -121,6 +121,21 @@ impl Relay {
         timeout(START_LIMIT, reading).await.context("the relay does not stream")?
     }
 
+    /// Waits until it has said so.
+    pub(crate) async fn said(&mut self, event: &str) -> anyhow::Result<()> {
+        let event = format!("\"{event}\"");
+        let saying = async {
+            while !self.log.text().contains(&event) {
+                self.expect_alive()?;
+                sleep(LOOK_INTERVAL).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(START_LIMIT, saying)
+            .await
+            .with_context(|| format!("the relay never said {event}"))?
+    }
+
     /// Its own end, which must be a good one.
     pub(crate) async fn end(&mut self) -> anyhow::Result<Ended> {
         let ended = self.child.ended().await?;

@@ -11,6 +11,7 @@ use super::kafka::{self, IntoKafka};
 use super::latency::{self, Round};
 use super::machine::Machine;
 use super::server::Server;
+use super::takeover::{self, TakeOver};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
@@ -19,6 +20,7 @@ pub(crate) struct Results {
     pub(crate) kafka: Vec<IntoKafka>,
     pub(crate) latency: Vec<Round>,
     pub(crate) crash: Vec<Crash>,
+    pub(crate) take_over: Vec<TakeOver>,
     /// Runs that were wrong.
     pub(crate) faults: Vec<String>,
 }
@@ -31,6 +33,7 @@ impl Results {
             kafka: Vec::new(),
             latency: Vec::new(),
             crash: Vec::new(),
+            take_over: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -68,6 +71,9 @@ impl fmt::Display for Results {
         }
         if !self.crash.is_empty() {
             writeln!(f, "{}", crash::table(&self.crash))?;
+        }
+        if !self.take_over.is_empty() {
+            writeln!(f, "{}", takeover::table(&self.take_over))?;
         }
         Ok(())
     }

@@ -77,6 +77,8 @@ pub(crate) enum What {
     Latency,
     /// What comes twice after SIGKILL and SIGTERM
     Crash,
+    /// From the kill of a relay to the first record of its standby
+    TakeOver,
     All,
 }
 
