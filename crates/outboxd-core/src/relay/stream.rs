@@ -279,7 +279,7 @@ fn halt(error: &RecordError) -> Stop {
     Stop::new(Code::Record(error.kind), format!("event {id} cannot be published"))
         .detail(format!("event id {id}, key {key}, topic {topic}: {}", error.message))
         .hint(
-            "everything before it is published, and it comes again; correct the topic or its \
+            "nothing behind it is published, and it comes again; correct the topic or its \
              limits and start again, or have it parked: errors.on_record_error = \"park\", with the table \
              that `outboxd setup` makes",
         )

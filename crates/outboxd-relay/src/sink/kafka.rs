@@ -19,8 +19,8 @@ use super::{
 pub struct KafkaSink {
     settings: KafkaSettings,
     progress_topic: String,
-    /// Dropped before the receiver, so that its last reports have where to go. `None`: in exactly-once
-    /// mode, until it is to fence others.
+    /// Dropped before the receiver, so that its last reports have where to go. In exactly-once mode it
+    /// is there before it fences others, so that it has found its brokers by then.
     producer: Option<Producer>,
     /// What the producer's batches keep to.
     batch_bytes: usize,
@@ -48,7 +48,6 @@ impl KafkaSink {
         let lookup = Arc::new(Lookup::open(&settings, log.clone())?.creating(creation));
         let progress = ProgressReader::new(settings.clone(), progress_topic.clone(), log.clone());
         progress.warm_up()?;
-        let is_transactional = settings.transactions.is_some();
         let mut sink = Self {
             settings,
             progress_topic,
@@ -62,9 +61,7 @@ impl KafkaSink {
             progress: Arc::new(progress),
             log,
         };
-        if !is_transactional {
-            sink.replace_producer()?;
-        }
+        sink.replace_producer()?;
         Ok(sink)
     }
 
@@ -145,7 +142,8 @@ impl Sink for KafkaSink {
     }
 
     fn fence(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send + 'static {
-        let replaced = self.replace_producer();
+        let is_fit = self.producer.is_some() && !self.wants_replacement();
+        let replaced = if is_fit { Ok(()) } else { self.replace_producer() };
         let fenced = self.producer.as_ref().map(Producer::fence);
         let log = self.log.clone();
         async move {
@@ -172,6 +170,10 @@ impl Sink for KafkaSink {
     fn abandon(&mut self) {
         if let Some(producer) = self.producer.take() {
             producer.abandon();
+        }
+        if let Err(error) = self.replace_producer() {
+            // The fence tries again, and tells.
+            tracing::debug!(event = "kafka.no_producer", %error, "no new producer");
         }
     }
 
