@@ -57,11 +57,12 @@ async fn run(server: &Server, broker: &Broker, mode: Mode, number: usize) -> any
     let lane = Lane::inserting(server).await?;
     let topic_read = topic.clone();
     let consumer = spawn_blocking(move || topic_read.follow()).await??;
-    lane.insert(1).await?;
+    let row = 2 * number as u64;
+    lane.insert(row + 1).await?;
     let (consumer, _) = next(consumer).await?;
     active.child.send(Signal::KILL)?;
     let killed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    lane.insert(2).await?;
+    lane.insert(row + 2).await?;
     let (_, arrived_ms) = next(consumer).await?;
     active.child.ended().await?;
     standby.terminate().await?;
