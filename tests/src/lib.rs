@@ -15,6 +15,7 @@ pub mod log;
 pub mod patience;
 pub mod random;
 pub mod relay;
+pub mod rounds;
 pub mod scene;
 pub mod servers;
 pub mod topic;

@@ -9,6 +9,7 @@ mod exactly_once;
 mod gates;
 mod kills;
 mod million;
+mod mode;
 mod oracle;
 mod outages;
 mod position;
