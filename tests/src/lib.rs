@@ -13,6 +13,7 @@ pub mod database;
 mod guard;
 pub mod log;
 pub mod patience;
+pub mod proxy;
 pub mod random;
 pub mod relay;
 pub mod rounds;
