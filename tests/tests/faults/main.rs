@@ -6,6 +6,7 @@
 mod brokers;
 mod bulk;
 mod exactly_once;
+mod failpoints;
 mod gates;
 mod kills;
 mod million;

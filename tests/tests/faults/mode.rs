@@ -27,6 +27,14 @@ impl Mode {
         }
     }
 
+    /// How many repeats are excused, where the starts announced so many.
+    pub(crate) fn excused(self, announced: u64) -> u64 {
+        match self {
+            Self::AtLeastOnce => announced,
+            Self::ExactlyOnce => 0,
+        }
+    }
+
     /// Lets the relay publish what is left and end; what a reader of this mode finds.
     pub(crate) async fn conclude(
         self,
