@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dead_letters;
+mod failpoints;
 pub mod health;
 pub mod http;
 pub mod metrics;

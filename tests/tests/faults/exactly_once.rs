@@ -1,22 +1,21 @@
 //! G6: who reads what is committed sees every event once, and of each transaction of the database all
 //! or nothing, whatever is killed, frozen or cut.
 
-use std::collections::HashMap;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use outboxd_sandbox::Brokers;
 use outboxd_tests::checker::Verdict;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
+use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::Scene;
-use outboxd_tests::topic::Record;
 use outboxd_tests::workload::Workload;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::task::spawn_blocking;
 
 use crate::bulk;
+use crate::mode::Mode;
 use crate::stage::{Stage, grown};
 use crate::tally::Tally;
 
@@ -30,15 +29,23 @@ async fn every_event_of_a_mixed_load_once_and_in_order() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_repeat_nothing_and_tear_nothing() -> Result<()> {
+    let mut rounds = Rounds::of(KILLS);
+    let mut random = rounds.random();
+    while !rounds.are_over() {
+        kill(&mut rounds, &mut random).await?;
+    }
+    rounds.passed("SIGKILL, exactly once");
+    Ok(())
+}
+
+/// So many rounds on one backlog.
+async fn kill(rounds: &mut Rounds, random: &mut Random) -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let command = exactly_once(scene.relay());
     command.start().await?.terminate().await?;
     bulk::write(scene.database.client(), scene.kind(), 1, ROWS, PER_TRANSACTION).await?;
-    let seed = u64::from(std::process::id());
-    println!("seed: {seed}");
-    let mut random = Random::new(seed);
-    for _ in 0..KILLS {
+    for _ in rounds.take(KILLS as usize) {
         let mut relay = command.spawn()?;
         grown(&topic, random.below(ROWS / KILLS / 2).cast_signed()).await?;
         relay.kill().await?;
@@ -177,23 +184,6 @@ async fn what_a_killed_relay_left_open_holds_readers_up_for_a_while_only() -> Re
     Ok(())
 }
 
-/// Brokers come and go: leaders of partitions, and the coordinator of the transactions among them.
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_brokers_repeat_nothing() -> Result<()> {
-    let mut stage = Stage::new(Brokers::Three).await?;
-    let command = exactly_once(stage.relay()).expect_error("producer.failed");
-    let relay = command.start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
-    for broker in 1..=stage.kafka.brokers() {
-        grown(&stage.topic, 200).await?;
-        stage.kafka.kill_broker(broker).await?;
-        grown(&stage.topic, 200).await?;
-        stage.kafka.start_broker_again(broker).await?;
-    }
-    writers.stop().await?;
-    conclude(&stage, relay).await?.expect_perfect()
-}
-
 fn exactly_once(command: RelayCommand) -> RelayCommand {
     command.set("delivery.mode", "exactly_once")
 }
@@ -216,20 +206,7 @@ async fn wait_until_readable(stage: &Stage) -> Result<()> {
 
 /// What a reader of committed records has seen when all is done.
 async fn conclude(stage: &Stage, relay: RelayProcess) -> Result<Verdict> {
-    let verdict = stage.conclude_committed(relay).await?;
-    expect_rising(&stage.topic.read_committed().await?)?;
-    Ok(verdict)
-}
-
-/// I6: positions rise in every partition.
-fn expect_rising(records: &[Record]) -> Result<()> {
-    let mut last: HashMap<i32, &str> = HashMap::new();
-    for record in records {
-        let sequence = record.header("sequence").context("every record has a sequence")?;
-        let former = last.insert(record.partition, sequence);
-        ensure!(former.is_none_or(|former| former < sequence), "{sequence} after {former:?}");
-    }
-    Ok(())
+    Mode::ExactlyOnce.conclude(&stage.database, &stage.topic, stage.kind(), relay).await
 }
 
 async fn twin(stage: &Stage) -> Result<BaseProducer> {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
+use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::Scene;
 
 use crate::bulk;
@@ -11,29 +12,37 @@ use crate::tally::Tally;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_lose_nothing_and_repeat_no_more_than_the_next_start_says() -> Result<()> {
+    let mut rounds = Rounds::of(KILLS);
+    let mut random = rounds.random();
+    while !rounds.are_over() {
+        kill(&mut rounds, &mut random).await?;
+    }
+    rounds.passed("SIGKILL");
+    Ok(())
+}
+
+/// So many rounds on one backlog.
+async fn kill(rounds: &mut Rounds, random: &mut Random) -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let command = scene.relay().set("delivery.max_unrecorded_events", &BOUND.to_string());
     command.start().await?.terminate().await?;
     bulk::write(scene.database.client(), scene.kind(), 1, ROWS, 100).await?;
-
-    let seed = u64::from(std::process::id());
-    println!("seed: {seed}");
-    let mut random = Random::new(seed);
-    let mut allowed = 0;
+    let (mut kills, mut allowed) = (0, 0);
     let mut relay = command.spawn()?;
-    for _ in 0..KILLS {
+    for _ in rounds.take(KILLS as usize) {
         grown(&topic, random.below(ROWS / KILLS / 2).cast_signed()).await?;
         relay.kill().await?;
         relay = command.spawn()?;
+        kills += 1;
         allowed += repeats_max(&relay).await?;
     }
     relay.terminate().await?;
     drain(&command).await?;
     let tally = Tally::of(&scene.cluster, &topic, ROWS).await?;
     tally.expect_complete()?;
-    println!("{KILLS} kills repeated {} events, {allowed} allowed", tally.repeats());
-    ensure!(allowed == KILLS * BOUND, "{allowed} allowed, after {KILLS} kills");
+    println!("{kills} kills repeated {} events, {allowed} allowed", tally.repeats());
+    ensure!(allowed == kills * BOUND, "{allowed} allowed, after {kills} kills");
     ensure!(tally.repeats() <= allowed, "{} repeats, {allowed} allowed", tally.repeats());
     Ok(())
 }

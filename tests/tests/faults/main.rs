@@ -6,9 +6,11 @@
 mod brokers;
 mod bulk;
 mod exactly_once;
+mod failpoints;
 mod gates;
 mod kills;
 mod million;
+mod mode;
 mod oracle;
 mod outages;
 mod position;

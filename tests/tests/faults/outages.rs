@@ -8,6 +8,7 @@ use outboxd_tests::patience::eventually;
 use outboxd_tests::workload::Workload;
 use tokio::time::sleep;
 
+use crate::mode::Mode;
 use crate::oracle::Oracle;
 use crate::server_log::expect_no_timeout;
 use crate::stage::{Stage, grown};
@@ -65,21 +66,20 @@ async fn postgres_stops_fast_while_kafka_is_frozen() -> Result<()> {
 /// Nothing is confirmed that Kafka does not have, and the end does not wait for Kafka for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_while_kafka_is_away_ends_at_the_deadline() -> Result<()> {
-    terminate_while_kafka_is_away("at_least_once", REPEATS_MAX).await
+    terminate_while_kafka_is_away(Mode::AtLeastOnce).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_while_kafka_is_away_ends_at_the_deadline_exactly_once() -> Result<()> {
-    terminate_while_kafka_is_away("exactly_once", 0).await
+    terminate_while_kafka_is_away(Mode::ExactlyOnce).await
 }
 
-async fn terminate_while_kafka_is_away(mode: &str, repeats_max: u64) -> Result<()> {
+async fn terminate_while_kafka_is_away(mode: Mode) -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let oracle = Oracle::new(&stage.database).await?;
     let drain_timeout = Duration::from_secs(3);
-    let command = stage.relay().set("delivery.mode", mode).set("delivery.drain_timeout", "3s");
-    // In exactly-once mode what is open when the brokers go is lost with its producer.
-    let mut relay = command.clone().expect_error("producer.failed").start().await?;
+    let command = mode.on(stage.relay()).set("delivery.drain_timeout", "3s");
+    let mut relay = command.start().await?;
     let writers = endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 500).await?;
     stage.kafka.kill_broker(1).await?;
@@ -97,7 +97,8 @@ async fn terminate_while_kafka_is_away(mode: &str, repeats_max: u64) -> Result<(
     let records = stage.topic.read_committed().await?;
     oracle.read().await?.expect_published(confirmed, &records)?;
     let relay = command.start().await?;
-    stage.conclude_committed(relay).await?.expect_repeats_up_to(repeats_max)
+    let verdict = mode.conclude(&stage.database, &stage.topic, stage.kind(), relay).await?;
+    verdict.expect_repeats_up_to(mode.excused(REPEATS_MAX))
 }
 
 fn endless(kind: &str) -> Workload {

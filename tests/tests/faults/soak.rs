@@ -1,10 +1,8 @@
-//! Everything at once: two relays, writers without a pause, and one fault after another. `MINUTES=30`
-//! makes it long.
+//! Everything at once: two relays, writers without a pause, and one fault after another. With
+//! `MINUTES=30` for that long.
 //!
 //! It goes in rounds. Each has rows and a topic of its own, which are judged when its writers have
 //! stopped; the relays and the servers go on.
-
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::{Brokers, StopMode};
@@ -12,34 +10,41 @@ use outboxd_tests::checker::{self, Verdict};
 use outboxd_tests::patience::eventually;
 use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
+use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::unique;
 use outboxd_tests::topic::Topic;
 use outboxd_tests::truth;
 use outboxd_tests::workload::Workload;
-use tokio::time::Instant;
 
+use crate::mode::Mode;
 use crate::stage::{Stage, grown};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_one_after_another() -> Result<()> {
-    let mut soak = Soak::new("at_least_once").await?;
-    while soak.goes_on() {
-        let verdict = soak.round().await?;
+    let mut rounds = Rounds::of(1);
+    let mut soak = Soak::new(Mode::AtLeastOnce, &rounds).await?;
+    for round in rounds.by_ref() {
+        let verdict = soak.round(round).await?;
         let allowed = soak.repeats_allowed();
         println!("{} repeats, {allowed} allowed", verdict.duplicates.len());
         // What a frozen relay had handed to its client is written when it wakes, in between.
         Verdict { holes: Vec::new(), ..verdict }.expect_repeats_up_to(allowed)?;
     }
-    soak.end().await
+    soak.end().await?;
+    rounds.passed("rounds of six faults");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_one_after_another_exactly_once() -> Result<()> {
-    let mut soak = Soak::new("exactly_once").await?;
-    while soak.goes_on() {
-        soak.round().await?.expect_perfect()?;
+    let mut rounds = Rounds::of(1);
+    let mut soak = Soak::new(Mode::ExactlyOnce, &rounds).await?;
+    for round in rounds.by_ref() {
+        soak.round(round).await?.expect_perfect()?;
     }
-    soak.end().await
+    soak.end().await?;
+    rounds.passed("rounds of six faults, exactly once");
+    Ok(())
 }
 
 struct Soak {
@@ -50,9 +55,6 @@ struct Soak {
     /// Said by those that are gone.
     repeats_of_gone: u64,
     random: Random,
-    until: Instant,
-    rounds: u32,
-    faults: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,40 +70,20 @@ enum Fault {
 }
 
 impl Soak {
-    async fn new(mode: &str) -> Result<Self> {
+    async fn new(mode: Mode, rounds: &Rounds) -> Result<Self> {
         let stage = Stage::new(Brokers::Three).await?;
-        let command = stage
-            .relay()
-            .set("delivery.mode", mode)
+        let command = mode
+            .on(stage.relay())
             .set("delivery.max_unrecorded_events", "1000")
             .set("source.wal_sender_timeout", "4s")
             .expect_error("producer.failed");
         // The slot is there before they compete for it.
         command.start().await?.terminate().await?;
         let relays = vec![command.start().await?, command.spawn()?];
-        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or(u64::from(std::process::id()));
-        let minutes = std::env::var("MINUTES").ok().and_then(|minutes| minutes.parse().ok());
-        println!("seed of the soak: {seed}");
-        Ok(Self {
-            stage,
-            command,
-            relays,
-            repeats_of_gone: 0,
-            random: Random::new(seed),
-            until: Instant::now() + Duration::from_secs(60 * minutes.unwrap_or(0)),
-            rounds: 0,
-            faults: 0,
-        })
+        Ok(Self { stage, command, relays, repeats_of_gone: 0, random: rounds.random() })
     }
 
-    /// One round at least.
-    fn goes_on(&self) -> bool {
-        self.rounds == 0 || Instant::now() < self.until
-    }
-
-    async fn round(&mut self) -> Result<Verdict> {
-        self.rounds += 1;
+    async fn round(&mut self, round: u64) -> Result<Verdict> {
         let kind = unique("s");
         let topic = format!("outbox.event.{kind}");
         let topic = self.stage.cluster().create_topic(&topic, 4, &[]).await?;
@@ -111,9 +93,8 @@ impl Soak {
         grown(&topic, 100).await?;
         for _ in 0..FAULTS {
             let fault = FAULT[usize::try_from(self.random.below(FAULT.len() as u64))?];
-            println!("round {}: {fault:?}", self.rounds);
+            println!("round {round}: {fault:?}");
             self.inject(fault).await.with_context(|| format!("{fault:?}"))?;
-            self.faults += 1;
             grown(&topic, 100).await.with_context(|| format!("after {fault:?}"))?;
         }
         writers.stop().await?;
@@ -126,7 +107,7 @@ impl Soak {
         let rows = truth::read(database, kind).await?;
         database.wait_confirmed(database.wal_position().await?).await?;
         let records = topic.read_committed().await?;
-        println!("round {}: {} rows, {} records", self.rounds, rows.len(), records.len());
+        println!("{} rows, {} records", rows.len(), records.len());
         Ok(checker::check(&rows, &records, topic.partitions()))
     }
 
@@ -219,7 +200,6 @@ impl Soak {
         }
         let mut active = active;
         ensure!(active.terminate().await?.success(), "no orderly end");
-        println!("{} rounds, {} faults, 0 failures", self.rounds, self.faults);
         Ok(())
     }
 }

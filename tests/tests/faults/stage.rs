@@ -54,16 +54,6 @@ impl Stage {
     pub(crate) async fn conclude(&self, relay: RelayProcess) -> Result<Verdict> {
         conclude(&self.database, &self.topic, &self.kind, relay).await
     }
-
-    /// The same as seen by those who read committed records.
-    pub(crate) async fn conclude_committed(&self, mut relay: RelayProcess) -> Result<Verdict> {
-        let rows = truth::read(&self.database, &self.kind).await?;
-        ensure!(!rows.is_empty(), "nothing was written");
-        self.database.wait_confirmed(self.database.wal_position().await?).await?;
-        let status = relay.terminate().await?;
-        ensure!(status.success(), "the relay ended with {status}");
-        Ok(check(&rows, &self.topic.read_committed().await?, self.topic.partitions()))
-    }
 }
 
 /// Lets the relay publish what is left and end; what came of it all.

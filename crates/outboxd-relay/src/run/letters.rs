@@ -7,6 +7,7 @@ use outboxd_core::relay::Replayed;
 use super::Runner;
 use super::link::LinkFailure;
 use crate::dead_letters::{DeadLetters, News, Opening};
+use crate::failpoints::{self, Step};
 use crate::sink::Sink;
 use crate::wiring::connect_params;
 
@@ -81,6 +82,7 @@ impl<S: Sink> Runner<S> {
             News::Loaded(rows) => self.relay.handle_loaded(now, rows),
             News::Parked(tokens) => {
                 for token in tokens {
+                    failpoints::pass(Step::Parked);
                     self.relay.handle_parked(now, token);
                 }
             }

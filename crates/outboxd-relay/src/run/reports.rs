@@ -4,6 +4,7 @@ use outboxd_core::record::{Record, Token};
 use outboxd_core::stop::{RecordError, RecordErrorKind};
 
 use super::Runner;
+use crate::failpoints::{self, Step};
 use crate::sink::{ProduceError, Refusal, RefusalCause, Report, Sink};
 
 impl<S: Sink> Runner<S> {
@@ -11,9 +12,15 @@ impl<S: Sink> Runner<S> {
         let now = self.stopwatch.now();
         while let Some(report) = self.sink.next_report() {
             match report {
-                Report::Acked(token) => self.relay.handle_ack(now, token),
+                Report::Acked(token) => {
+                    failpoints::pass(Step::Acked);
+                    self.relay.handle_ack(now, token);
+                }
                 Report::Refused(refusal) => self.take_refusal(*refusal),
-                Report::ProgressAcked { offset } => self.relay.handle_progress_acked(now, offset),
+                Report::ProgressAcked { offset } => {
+                    failpoints::pass(Step::ProgressWritten);
+                    self.relay.handle_progress_acked(now, offset);
+                }
                 Report::ProgressRefused { error } => self.relay.handle_progress_lost(now, &error),
                 Report::Fatal { error } => self.relay.handle_producer_failed(now, &error),
             }
@@ -87,8 +94,9 @@ pub(super) struct NotTaken {
 }
 
 pub(super) fn hand_over<S: Sink>(sink: &mut S, record: &Record<'_>, failed: &mut Option<NotTaken>) {
-    if let Err(error) = sink.produce(record) {
-        *failed = Some(NotTaken { token: record.token, error });
+    match sink.produce(record) {
+        Ok(()) => failpoints::pass(Step::Produced),
+        Err(error) => *failed = Some(NotTaken { token: record.token, error }),
     }
 }
 

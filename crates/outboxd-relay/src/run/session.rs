@@ -6,6 +6,7 @@ use super::Runner;
 use super::link::LinkFailure;
 use super::reports::hand_over;
 use crate::error_chain;
+use crate::failpoints::{self, Step};
 use crate::sink::Sink;
 use crate::source::error::SourceError;
 use crate::source::frame::BackendFrame;
@@ -28,6 +29,7 @@ impl<S: Sink> Runner<S> {
             let heard = match session.next_frame() {
                 Ok(None) => return,
                 Ok(Some(BackendFrame::CopyData(frame))) => {
+                    failpoints::pass(Step::Received);
                     let sink = &mut self.sink;
                     let mut emit = |record: outboxd_core::record::Record<'_>| {
                         hand_over(sink, &record, &mut failed);

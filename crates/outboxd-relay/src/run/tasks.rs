@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::Runner;
 use super::link::LinkFailure;
 use crate::daemon;
+use crate::failpoints::{self, Step};
 use crate::open::{Opener, Watch, Watched};
 use crate::sink::{Committed, Extent, ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
 
@@ -134,6 +135,7 @@ impl<S: Sink> Runner<S> {
             Answer::Progress(purpose, result) => self.take_progress(purpose, result),
             Answer::Fenced(Ok(())) => self.relay.handle_fenced(now),
             Answer::Committed(Ok(Committed { is_doubtful })) => {
+                failpoints::pass(Step::TransactionCommitted);
                 let doubt = is_doubtful.then_some("a commit may have been sent twice");
                 self.relay.handle_committed(now, doubt);
             }
