@@ -32,6 +32,9 @@ pub(super) struct World {
     /// Handed to Kafka, without a report.
     in_flight: Vec<Sent>,
     progress: Vec<Entry>,
+    /// Written in the transaction that is open.
+    uncommitted: Vec<Entry>,
+    is_transactional: bool,
     progress_in_flight: Option<Entry>,
     parcels: VecDeque<Parcel>,
     /// Committed in the dead-letter table, and whether each was published since.
@@ -69,6 +72,8 @@ enum Question {
     StreamEnd,
     Topic(String),
     Progress,
+    Fence,
+    Commit,
 }
 
 struct Sent {
@@ -88,6 +93,8 @@ impl World {
             questions: VecDeque::new(),
             in_flight: Vec::new(),
             progress: Vec::new(),
+            uncommitted: Vec::new(),
+            is_transactional: settings(choice).transactions.is_some(),
             progress_in_flight: None,
             parcels: VecDeque::new(),
             rows: Vec::new(),
@@ -201,6 +208,10 @@ impl World {
 
     fn kill_producer(&mut self) {
         self.relay.handle_producer_failed(self.now(), "fatal");
+        self.lose_all();
+    }
+
+    fn lose_all(&mut self) {
         for sent in std::mem::take(&mut self.in_flight) {
             self.relay.handle_lost(sent.token, "fatal");
         }
@@ -211,10 +222,20 @@ impl World {
         self.relay.handle_reports_end(self.now());
     }
 
+    /// What its transaction held is gone.
+    fn abandon(&mut self) {
+        self.uncommitted.clear();
+        self.questions.retain(|it| !matches!(it, Question::Fence | Question::Commit));
+        self.lose_all();
+    }
+
     fn write_progress(&mut self) {
         let entry = self.progress_in_flight.take().expect("a progress record in flight");
-        self.progress.push(entry);
-        self.relay.handle_progress_acked(self.now(), Some(self.high_watermark() - 1));
+        match self.is_transactional {
+            true => self.uncommitted.push(entry),
+            false => self.progress.push(entry),
+        }
+        self.relay.handle_progress_acked(self.now(), Some(self.high_watermark().saturating_sub(1)));
     }
 
     fn high_watermark(&self) -> i64 {
@@ -250,7 +271,10 @@ impl World {
     fn forget_session(&mut self) {
         self.frames.clear();
         self.parcels.clear();
-        let outlives = |it: &Question| matches!(it, Question::Topic(_) | Question::Progress);
+        let outlives = |it: &Question| {
+            use Question::{Commit, Fence, Progress, Topic};
+            matches!(it, Topic(_) | Progress | Fence | Commit)
+        };
         self.questions.retain(outlives);
         // The next one does not know what was offered in this.
         self.replaying = false;
@@ -280,6 +304,11 @@ impl World {
                 self.relay.handle_topic(now, &topic, Ok(info));
             }
             Some(Question::Progress) => self.write_progress(),
+            Some(Question::Fence) => self.relay.handle_fenced(now),
+            Some(Question::Commit) => {
+                self.progress.append(&mut self.uncommitted);
+                self.relay.handle_committed(now, None);
+            }
         }
     }
 
@@ -291,6 +320,9 @@ impl World {
                 self.relay.handle_topic(self.now(), &topic, Err(TopicError::Unknown));
             }
             Some(Question::Progress) => self.kill_producer(),
+            Some(Question::Fence | Question::Commit) => {
+                self.relay.handle_transaction_failed(self.now(), "no answer");
+            }
             Some(_) => self.cut(),
         }
     }

@@ -58,7 +58,7 @@ fn full() -> Progress {
         partial: Some(Partial { commit_lsn: Lsn::new(0x16_B374_D900), changes: 4 }),
         last_event_lsn: commit_lsn,
         last_commit: Some(LastCommit { commit_lsn, xid: 812, time_us: -5 }),
-        released: vec!["a".to_owned(), "\u{e9}\"\\".to_owned()],
+        released: vec![7, i64::MIN],
         unrecorded_events_max: 9,
         written_at_ms: 1_795_000_000_000,
         ..plain(u64::MAX)

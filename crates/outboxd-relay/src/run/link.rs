@@ -19,6 +19,7 @@ use outboxd_core::time::Tick;
 use tokio::time::Instant;
 
 use super::pace::Pace;
+use crate::failpoints::{self, Step};
 use crate::health::Phase;
 use crate::open::{Connected, Opener, Watch};
 use crate::source::error::SourceError;
@@ -30,6 +31,8 @@ pub(super) struct Link {
     /// What is to be done when the session is free.
     commands: VecDeque<Command>,
     backoff: Backoff,
+    /// A position is on its way out.
+    is_confirming: bool,
 }
 
 /// What came of it.
@@ -93,7 +96,8 @@ impl Link {
     pub(super) fn new(opener: Arc<Opener>) -> Self {
         let (first, longest) = opener.backoff;
         let backoff = Backoff::new(first, longest);
-        Self { opener, hold: Hold::None, commands: VecDeque::new(), backoff }
+        let commands = VecDeque::new();
+        Self { opener, hold: Hold::None, commands, backoff, is_confirming: false }
     }
 
     /// Opens the next session after the back-off.
@@ -130,6 +134,7 @@ impl Link {
             && session.state() == State::Streaming
         {
             let _ = session.send_status(status);
+            self.is_confirming = true;
         }
     }
 
@@ -199,10 +204,16 @@ impl Link {
                 let (session, result) = doing.await;
                 self.done(session, result)
             }
-            Hold::Streaming { session, pace } => match read(session, pace, wants_input).await {
-                Ok(()) => LinkEvent::Read,
-                Err(error) => LinkEvent::Failed(LinkFailure::Session(error)),
-            },
+            Hold::Streaming { session, pace } => {
+                if self.is_confirming && !session.has_unsent() {
+                    self.is_confirming = false;
+                    failpoints::pass(Step::Confirmed);
+                }
+                match read(session, pace, wants_input).await {
+                    Ok(()) => LinkEvent::Read,
+                    Err(error) => LinkEvent::Failed(LinkFailure::Session(error)),
+                }
+            }
         }
     }
 

@@ -19,7 +19,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::error::{ProtocolError, SourceError};
 use super::frame::{BackendFrame, parse_control};
-use crate::failpoints::{self, Step};
 
 /// A connection, read and written by messages. All waiting is cancel safe: what was read or
 /// written stays accounted for when the future is dropped.
@@ -199,7 +198,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framer<S> {
         if self.output.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let is_copy_data = self.output.first() == Some(&COPY_DATA_TAG);
         while !self.output.is_empty() {
             let written = ready!(pin!(self.stream.write(&self.output)).poll(cx));
             match written.map_err(SourceError::Io)? {
@@ -207,12 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framer<S> {
                 written => self.output.advance(written),
             }
         }
-        ready!(pin!(self.stream.flush()).poll(cx)).map_err(SourceError::Io)?;
-        // All that we send in this way is our position.
-        if is_copy_data {
-            failpoints::pass(Step::Confirmed);
-        }
-        Poll::Ready(Ok(()))
+        pin!(self.stream.flush()).poll(cx).map_err(SourceError::Io)
     }
 
     /// Moves the incomplete message to the front and sees to room behind it. Room for a large

@@ -97,6 +97,15 @@ impl World {
             Output::ReplaceProducer => {
                 assert!(self.in_flight.is_empty(), "every report was handled");
             }
+            Output::Fence => {
+                assert!(self.in_flight.is_empty(), "every report was handled");
+                self.questions.push_back(Question::Fence);
+            }
+            Output::CommitTransaction => {
+                assert!(self.in_flight.is_empty(), "every report was handled");
+                self.questions.push_back(Question::Commit);
+            }
+            Output::AbandonProducer => self.abandon(),
             Output::Note(_) => {}
             Output::Finished(_) => self.finished = true,
         }

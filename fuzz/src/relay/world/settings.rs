@@ -5,7 +5,7 @@ use std::time::Duration;
 use outboxd_core::gate::{Observed, Publication, Rules, Server, Slot, SystemId};
 use outboxd_core::lsn::Lsn;
 use outboxd_core::parking::{Policy, Rules as ParkingRules};
-use outboxd_core::relay::{Goal, Settings};
+use outboxd_core::relay::{Goal, Settings, TransactionLimits};
 use outboxd_core::topics::OnPartitionsChanged;
 use outboxd_core::window::Limits;
 
@@ -19,12 +19,15 @@ pub(super) fn settings(choice: u8) -> Settings {
         0 => OnPartitionsChanged::Switch,
         _ => OnPartitionsChanged::Stop,
     };
+    let transactions = (choice & 8 != 0)
+        .then_some(TransactionLimits { bytes: 2048, time: Duration::from_secs(10) });
     Settings {
         rules: rules(),
         goal: Goal::Run,
         limits: Limits { events: 8, bytes: 4096, overhead: 16 },
         parking: ParkingRules { policy, max_parked: 12, max_parked_per_key: 4 },
         on_partitions_changed,
+        transactions,
         unrecorded_events_max: 16,
         progress_interval: Duration::from_millis(100),
         wal_sender_timeout: Duration::from_secs(15),

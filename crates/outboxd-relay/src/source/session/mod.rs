@@ -98,6 +98,11 @@ impl ReplicationSession {
         self.framer.drive(read).await
     }
 
+    /// Something that was queued has not gone out.
+    pub fn has_unsent(&self) -> bool {
+        self.framer.has_unsent()
+    }
+
     /// Sends what is queued.
     pub async fn flush(&mut self) -> Result<(), SourceError> {
         self.framer.flush().await
