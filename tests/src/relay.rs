@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::guard::Guard;
 use crate::log::{Line, Log};
 use crate::patience::{DEADLINE, eventually};
+use crate::proxy::Proxy;
 use crate::{binary, database::Database};
 
 /// What to run, and with which settings.
@@ -26,6 +27,7 @@ pub struct RelayCommand {
     settings: Vec<(String, String)>,
     expected: BTreeSet<String>,
     file: Option<Arc<TempPath>>,
+    open_files_max: Option<u32>,
 }
 
 /// A running relay. It dies with this value and with this process. Dropping it fails the test when
@@ -49,7 +51,8 @@ impl RelayCommand {
     /// `outboxd` with these arguments, and nothing of this process's own configuration.
     pub fn bare(args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { args, settings: Vec::new(), expected: BTreeSet::new(), file: None }
+        let (settings, expected) = (Vec::new(), BTreeSet::new());
+        Self { args, settings, expected, file: None, open_files_max: None }
             .set("log.format", "json")
             .set("log.level", "info")
     }
@@ -76,6 +79,13 @@ impl RelayCommand {
         Ok(self)
     }
 
+    /// No more file descriptors than that.
+    #[must_use]
+    pub fn open_files_max(mut self, count: u32) -> Self {
+        self.open_files_max = Some(count);
+        self
+    }
+
     /// Announces an error by its event or code: it does not fail the test.
     #[must_use]
     pub fn expect_error(mut self, code: &str) -> Self {
@@ -84,7 +94,7 @@ impl RelayCommand {
     }
 
     pub fn spawn(&self) -> Result<RelayProcess> {
-        let mut command = Command::new(binary::path()?);
+        let mut command = self.program()?;
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
         }
@@ -106,6 +116,15 @@ impl RelayCommand {
         let log = Log::read(fs::File::from(stderr));
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id")?;
         Ok(RelayProcess { child, pid, guard, log, expected: self.expected.clone() })
+    }
+
+    fn program(&self) -> Result<Command> {
+        let binary = binary::path()?;
+        let Some(count) = self.open_files_max else { return Ok(Command::new(binary)) };
+        // A shell that becomes the relay: the process id stays.
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!(r#"ulimit -n {count} && exec "$0" "$@""#)).arg(binary);
+        Ok(shell)
     }
 
     /// Spawns and waits until the stream runs.
@@ -239,6 +258,12 @@ fn is_frozen(pid: u32) -> Result<bool> {
 /// Starts a relay on a database.
 pub fn relay_on(database: &Database, kafka: &str) -> RelayCommand {
     RelayCommand::run(database.url(), kafka)
+}
+
+/// The same, where the way to Postgres leads through a proxy.
+pub fn relay_through(proxy: &Proxy, database: &Database, kafka: &str) -> RelayCommand {
+    let url = format!("postgres://postgres@{}/{}", proxy.address(), database.name());
+    RelayCommand::run(&url, kafka)
 }
 
 const LINES_SHOWN: usize = 200;
