@@ -1,5 +1,7 @@
 //! A database with an outbox in it.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result};
 use outboxd_core::lsn::Lsn;
 use outboxd_sandbox::Postgres;
@@ -47,6 +49,13 @@ impl Database {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where its server listens.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let (_, rest) = self.url.split_once('@').context("a user in the url")?;
+        let (address, _) = rest.split_once('/').context("a database in the url")?;
+        Ok(address.parse()?)
     }
 
     pub fn slot(&self) -> String {

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::guard::Guard;
 use crate::log::{Line, Log};
 use crate::patience::{DEADLINE, eventually};
+use crate::proxy::Proxy;
 use crate::{binary, database::Database};
 
 /// What to run, and with which settings.
@@ -26,6 +27,7 @@ pub struct RelayCommand {
     settings: Vec<(String, String)>,
     expected: BTreeSet<String>,
     file: Option<Arc<TempPath>>,
+    open_files_max: Option<u32>,
 }
 
 /// A running relay. It dies with this value and with this process. Dropping it fails the test when
@@ -49,7 +51,8 @@ impl RelayCommand {
     /// `outboxd` with these arguments, and nothing of this process's own configuration.
     pub fn bare(args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { args, settings: Vec::new(), expected: BTreeSet::new(), file: None }
+        let (settings, expected) = (Vec::new(), BTreeSet::new());
+        Self { args, settings, expected, file: None, open_files_max: None }
             .set("log.format", "json")
             .set("log.level", "info")
     }
@@ -74,6 +77,13 @@ impl RelayCommand {
         file.write_all(toml.as_bytes())?;
         self.file = Some(Arc::new(file.into_temp_path()));
         Ok(self)
+    }
+
+    /// No more file descriptors than that.
+    #[must_use]
+    pub fn open_files_max(mut self, count: u32) -> Self {
+        self.open_files_max = Some(count);
+        self
     }
 
     /// Announces an error by its event or code: it does not fail the test.
@@ -101,7 +111,7 @@ impl RelayCommand {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(binary::path()?);
+        let mut command = self.program()?;
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             command.env_remove(name);
         }
@@ -117,6 +127,15 @@ impl RelayCommand {
             command.arg("--config").arg(file.as_os_str());
         }
         Ok(command)
+    }
+
+    fn program(&self) -> Result<Command> {
+        let binary = binary::path()?;
+        let Some(count) = self.open_files_max else { return Ok(Command::new(binary)) };
+        // A shell that becomes the relay: the process id stays.
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!(r#"ulimit -n {count} && exec "$0" "$@""#)).arg(binary);
+        Ok(shell)
     }
 
     /// Spawns and waits until the stream runs.
@@ -250,6 +269,12 @@ fn is_frozen(pid: u32) -> Result<bool> {
 /// Starts a relay on a database.
 pub fn relay_on(database: &Database, kafka: &str) -> RelayCommand {
     RelayCommand::run(database.url(), kafka)
+}
+
+/// The same, where the way to Postgres leads through a proxy.
+pub fn relay_through(proxy: &Proxy, database: &Database, kafka: &str) -> RelayCommand {
+    let url = format!("postgres://postgres@{}/{}", proxy.address(), database.name());
+    RelayCommand::run(&url, kafka)
 }
 
 const LINES_SHOWN: usize = 200;

@@ -208,7 +208,11 @@ impl Watch {
             () = self.control.closed() => return Err("the control session was closed".to_owned()),
             () = tokio::time::sleep(WATCH_EVERY) => {}
         }
-        self.look().await.map_err(|error| error_chain(&error))
+        // A peer whose kernel answers for it never breaks a connection: only an answer shows life.
+        match tokio::time::timeout(LOOK_WITHIN, self.look()).await {
+            Ok(looked) => looked.map_err(|error| error_chain(&error)),
+            Err(_) => Err("the server did not answer on the control session".to_owned()),
+        }
     }
 
     async fn look(&self) -> Result<Watched, ControlError> {
@@ -263,3 +267,5 @@ impl From<ControlError> for LinkFailure {
 }
 
 const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// As long as a single statement may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);

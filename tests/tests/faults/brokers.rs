@@ -1,8 +1,8 @@
 //! Brokers killed under load: nothing lost, nothing repeated, order kept.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::Brokers;
-use outboxd_tests::patience::DEADLINE;
+use outboxd_tests::patience::{DEADLINE, eventually};
 use outboxd_tests::rounds::Rounds;
 use outboxd_tests::workload::Workload;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -34,6 +34,45 @@ async fn leaders_killed_under_load_exactly_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn coordinators_killed_under_load() -> Result<()> {
     three(Mode::ExactlyOnce, Victim::Coordinator, 2).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_restarted_in_turn() -> Result<()> {
+    let mut stage = Stage::new(Brokers::Three).await?;
+    let relay = stage.relay().start().await?;
+    let writers = endless(stage.kind()).start(&stage.database).await?;
+    for broker in 1..=stage.kafka.brokers() {
+        grown(&stage.topic, 300).await?;
+        stage.kafka.stop_broker(broker).await?;
+        grown(&stage.topic, 300).await?;
+        stage.kafka.start_broker_again(broker).await?;
+    }
+    grown(&stage.topic, 300).await?;
+    writers.stop().await?;
+    stage.conclude(relay).await?.expect_perfect()
+}
+
+/// A broker takes any first sequence number of a producer that it does not know: with two batches
+/// of one partition on their way, the first refused and the second not, their order would be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_producer_waits_for_replicas_and_keeps_the_order() -> Result<()> {
+    let mut stage = Stage::new(Brokers::Three).await?;
+    let command = stage.relay().set("source.release_after", "3s");
+    command.start().await?.terminate().await?;
+    let all = [("min.insync.replicas", "3")];
+    stage.cluster().alter_topic(stage.topic.name(), &all).await?;
+    stage.kafka.kill_broker(3).await?;
+    eventually("two replicas in sync", || async {
+        Ok(in_sync_max(&stage)?.filter(|&count| count == 2).map(drop))
+    })
+    .await?;
+    let one_key = Workload { keys: 1, transactions: Some(300), ..endless(stage.kind()) };
+    one_key.run(&stage.database).await?;
+    let relay = command.start().await?;
+    relay.wait_event("slot.released").await?;
+    ensure!(stage.topic.len().await? == 0, "written though there are too few replicas");
+    stage.kafka.start_broker_again(3).await?;
+    stage.conclude(relay).await?.expect_perfect()
 }
 
 /// Which broker is killed.
@@ -104,6 +143,16 @@ fn leader(stage: &Stage, topic: &str, partition: i32) -> Result<usize> {
     let topic = metadata.topics().first().context("no such topic")?;
     let found = topic.partitions().iter().find(|it| it.id() == partition);
     usize::try_from(found.context("no such partition")?.leader()).context("no leader")
+}
+
+/// The most replicas in sync that any partition has; `None` while nobody can tell.
+fn in_sync_max(stage: &Stage) -> Result<Option<usize>> {
+    let consumer: BaseConsumer = stage.cluster().config().create()?;
+    let Ok(metadata) = consumer.fetch_metadata(Some(stage.topic.name()), DEADLINE) else {
+        return Ok(None);
+    };
+    let topic = metadata.topics().first().context("no such topic")?;
+    Ok(topic.partitions().iter().map(|partition| partition.isr().len()).max())
 }
 
 /// The size of Java's `String.hashCode`: it tells which partition keeps a transactional id.

@@ -115,7 +115,8 @@ async fn wait_unconfirmed(stage: &Stage) -> Result<()> {
     .await
 }
 
-async fn walsender(stage: &Stage) -> Result<i32> {
+/// Its process.
+pub(crate) async fn walsender(stage: &Stage) -> Result<i32> {
     let rows = stage.database.query(WALSENDERS).await?;
     ensure!(rows.len() == 1, "{} walsenders", rows.len());
     rows.first().map(|row| row.get(0)).context("no walsender")

@@ -21,8 +21,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(brokers: Brokers) -> Result<Self> {
-        let options = KafkaOptions { brokers, ..KafkaOptions::default() };
-        let postgres = Postgres::start(PgOptions::of(PgVersion::V17));
+        let kafka = KafkaOptions { brokers, ..KafkaOptions::default() };
+        Self::on(PgOptions::of(PgVersion::V17), kafka).await
+    }
+
+    pub(crate) async fn on(postgres: PgOptions, options: KafkaOptions) -> Result<Self> {
+        let postgres = Postgres::start(postgres);
         let (postgres, kafka) = tokio::try_join!(postgres, Kafka::start(options))?;
         let kind = unique("f");
         let database = Database::create(&postgres, &kind).await?;

@@ -42,6 +42,40 @@ async fn columns_come_and_go_between_and_inside_transactions() -> Result<()> {
 }
 
 #[tokio::test]
+async fn columns_change_their_types_between_and_inside_transactions() -> Result<()> {
+    let scene = Scene::new().await?;
+    let topic = scene.topic(1).await?;
+    let mut relay = scene.relay().start().await?;
+    let alter = "alter table outbox.events alter column";
+    for sql in [
+        insert(&scene, 1),
+        format!("{alter} payload type text using payload::text"),
+        insert(&scene, 2),
+        format!(
+            "begin; {}; {alter} aggregateid type varchar(40); {};
+             {alter} payload type json using payload::json; {}; commit",
+            insert(&scene, 3),
+            insert(&scene, 4),
+            insert(&scene, 5)
+        ),
+        insert(&scene, 6),
+    ] {
+        scene.database.execute(&sql).await?;
+    }
+    ensure!(values(&topic, 6).await? == [1, 2, 3, 4, 5, 6]);
+    // A type that is no payload.
+    let point = format!("{alter} payload type point using point(1, 1)");
+    scene.database.execute(&point).await?;
+    let kind = scene.kind();
+    let columns = "aggregatetype, aggregateid, type, payload";
+    let values = format!("values ('{kind}', 'k', 'T', point(1, 1))");
+    scene.database.execute(&format!("insert into outbox.events ({columns}) {values}")).await?;
+    relay.wait_stop(13, "table_contract").await?;
+    ensure!(topic.len().await? == 6);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_mapped_column_that_is_gone_stops_the_relay() -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(1).await?;

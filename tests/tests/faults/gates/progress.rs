@@ -4,6 +4,9 @@ use anyhow::{Result, ensure};
 use outboxd_sandbox::{PgOptions, PgVersion, Postgres};
 use outboxd_tests::database::Database;
 use outboxd_tests::relay::{RelayCommand, relay_on};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::Settled;
 
@@ -19,6 +22,24 @@ async fn a_progress_topic_that_was_deleted() -> Result<()> {
     settled.topic.read_at_least(2).await?;
     ensure!(relay.terminate().await?.success(), "an orderly end");
     settled.scene.relay().start().await?.terminate().await.map(drop)
+}
+
+/// Brokers delete nothing of a compacted topic: its policy has to be changed first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_progress_topic_whose_policy_was_changed_and_records_deleted() -> Result<()> {
+    let settled = Settled::new().await?;
+    let cluster = &settled.scene.cluster;
+    let progress = progress_topic(&settled);
+    cluster.alter_topic(&progress, &[("cleanup.policy", "delete")]).await?;
+    let mut all = TopicPartitionList::new();
+    all.add_partition_offset(&progress, 0, Offset::End)?;
+    let admin: AdminClient<DefaultClientContext> = cluster.config().create()?;
+    for deleted in admin.delete_records(&all, &AdminOptions::new()).await?.elements() {
+        deleted.error()?;
+    }
+    settled.expect_stop(78, "config").await?;
+    cluster.alter_topic(&progress, &[("cleanup.policy", "compact")]).await?;
+    settled.expect_stop(10, "progress_lost").await
 }
 
 /// A copy of production with the same names must not disturb production.
