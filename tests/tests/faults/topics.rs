@@ -13,6 +13,7 @@ use outboxd_tests::workload::Workload;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 
+use crate::mode::Mode;
 use crate::stage::grown;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,12 +33,19 @@ async fn more_partitions_under_load_stop_the_relay() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_partitions_under_load_are_used_from_one_transaction_on() -> Result<()> {
+    go_over(Mode::AtLeastOnce).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_partitions_under_load_are_used_exactly_once() -> Result<()> {
+    go_over(Mode::ExactlyOnce).await
+}
+
+async fn go_over(mode: Mode) -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
-    // Kafka's client may hear of the new partitions later than we do. Then its producer is given up
-    // and replaced, which repeats nothing.
-    let command = scene.relay().set("topic.on_partitions_changed", "switch");
-    let mut relay = command.expect_error("producer.failed").start().await?;
+    let command = mode.on(scene.relay()).set("topic.on_partitions_changed", "switch");
+    let mut relay = command.start().await?;
     let writers = load(&scene).start(&scene.database).await?;
     grown(&topic, 200).await?;
     let topic = raise_partitions(&scene, &topic).await?;
@@ -48,7 +56,9 @@ async fn more_partitions_under_load_are_used_from_one_transaction_on() -> Result
     scene.database.wait_confirmed(scene.database.wal_position().await?).await?;
     ensure!(relay.terminate().await?.success());
 
-    let records = topic.read_all().await?;
+    let failed = relay.lines().iter().any(|line| line.event() == "producer.failed");
+    ensure!(!failed, "the producer did not know the new partitions");
+    let records = topic.read_committed().await?;
     let (mut old, mut new) = (Vec::new(), Vec::new());
     for record in records {
         if commit_of(&record)? < at { old.push(record) } else { new.push(record) }

@@ -126,9 +126,10 @@ impl<S: Sink> Runner<S> {
         let now = self.stopwatch.now();
         match answer {
             Answer::Topic(topic, answer) => {
+                let info = answer.as_ref().ok();
+                let outdated = info.and_then(|info| self.sink.outdated_by(&topic, info));
                 self.relay.handle_topic(now, &topic, answer);
-                if self.sink.wants_replacement() {
-                    let why = "a topic takes only smaller batches";
+                if let Some(why) = outdated {
                     self.relay.handle_producer_retired(now, why);
                 }
             }

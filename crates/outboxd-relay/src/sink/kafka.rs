@@ -1,5 +1,6 @@
 //! The sink that writes to Kafka.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use outboxd_core::record::Record;
@@ -24,6 +25,8 @@ pub struct KafkaSink {
     producer: Option<Producer>,
     /// What the producer's batches keep to.
     batch_bytes: usize,
+    /// As each topic was last described.
+    partitions: HashMap<String, u32>,
     sender: ReportSender,
     reports: ReportReceiver,
     /// Records and progress whose report was not taken yet.
@@ -53,6 +56,7 @@ impl KafkaSink {
             progress_topic,
             producer: None,
             batch_bytes: 0,
+            partitions: HashMap::new(),
             sender,
             reports,
             outstanding: 0,
@@ -177,8 +181,13 @@ impl Sink for KafkaSink {
         }
     }
 
-    fn wants_replacement(&self) -> bool {
-        self.producer.is_some() && self.lookup.batch_bytes() < self.batch_bytes
+    fn outdated_by(&mut self, topic: &str, info: &TopicInfo) -> Option<&'static str> {
+        let former = self.partitions.insert(topic.to_owned(), info.partitions);
+        self.producer.as_ref()?;
+        if self.lookup.batch_bytes() < self.batch_bytes {
+            return Some("a topic takes only smaller batches");
+        }
+        former.filter(|&former| former < info.partitions).map(|_| "a topic has more partitions")
     }
 }
 

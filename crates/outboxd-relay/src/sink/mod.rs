@@ -79,11 +79,11 @@ pub trait Sink: Send + 'static {
     /// Aborts the transaction and throws the producer away. The reports of what it holds follow.
     fn abandon(&mut self) {}
 
-    /// A topic was described whose limit the batches of this producer may exceed, so that a broker
-    /// could refuse records that are each small enough. Let what is in flight be reported, then
-    /// replace the producer.
-    fn wants_replacement(&self) -> bool {
-        false
+    /// A topic was described. Why the producer should be replaced once what is in flight is reported:
+    /// its batches may exceed the topic's limit, so that a broker could refuse records that are each
+    /// small enough; or it may not have heard of the topic's new partitions.
+    fn outdated_by(&mut self, _topic: &str, _info: &TopicInfo) -> Option<&'static str> {
+        None
     }
 }
 
