@@ -29,6 +29,8 @@ async fn too_large(mode: &str) -> Result<()> {
     let followers = 2_000 / KEYS;
     topic.read_committed_at_least(4_000 - followers).await?;
     wait_letters(&scene, &[("dead", 1), ("parked", followers)]).await?;
+    // What is recorded is not repeated.
+    scene.database.wait_confirmed(scene.database.wal_position().await?).await?;
     relay.kill().await?;
 
     // The key stays parked over a restart; what it has to wait for is one row.

@@ -133,6 +133,8 @@ impl<'a, S: Sink> Publisher<'a, S> {
         if answer == Err(TopicError::Unauthorized) {
             return Err(unauthorized(topic));
         }
+        let info = answer.as_ref().ok();
+        let outdated = info.and_then(|info| self.sink.outdated_by(topic, info));
         match self.topics.learn(self.stopwatch.now().tick, topic, answer) {
             Learned::New { partitions } => {
                 self.learned.insert(topic.to_owned(), partitions);
@@ -142,7 +144,7 @@ impl<'a, S: Sink> Publisher<'a, S> {
                 return Err(partitions_changed(topic, recorded, found));
             }
         }
-        if self.sink.wants_replacement() {
+        if outdated.is_some() {
             self.drain().await?;
             self.sink.replace_producer().map_err(|error| daemon::refused(&error))?;
             self.topics.producer_replaced();

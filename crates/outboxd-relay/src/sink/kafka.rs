@@ -146,7 +146,7 @@ impl Sink for KafkaSink {
     }
 
     fn fence(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send + 'static {
-        let is_fit = self.producer.is_some() && !self.wants_replacement();
+        let is_fit = self.producer.is_some() && self.lookup.batch_bytes() >= self.batch_bytes;
         let replaced = if is_fit { Ok(()) } else { self.replace_producer() };
         let fenced = self.producer.as_ref().map(Producer::fence);
         let log = self.log.clone();
