@@ -81,11 +81,13 @@ async fn events_of_a_deleted_topic_wait_and_are_parked() -> Result<()> {
     let relay = scene.relay().expect_error("producer.failed").start().await?;
     let writers = load(&scene).start(&scene.database).await?;
     grown(&topic, 200).await?;
+    // Before the topic goes: how many would be parked else is the machine's affair.
+    writers.stop().await?;
     let mark = relay.mark();
     scene.cluster.delete_topic(topic.name()).await?;
-    relay.wait_event_after(mark, "topic.unavailable").await?;
-    writers.stop().await?;
     scene.database.execute(&late(scene.kind())).await?;
+    // Kafka's client and the relay each give the topic half a minute.
+    relay.wait_event_after(mark, "topic.unavailable").await?;
     relay.wait_event_after(mark, "publish.parked").await?;
     eventually("the late events parked", || async {
         let rows = scene.database.query(LATE_LETTERS).await?;
