@@ -9,14 +9,16 @@ use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
 use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::Scene;
+use outboxd_tests::topic::{Cluster, Topic};
 use outboxd_tests::workload::Workload;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::task::spawn_blocking;
 
 use crate::bulk;
+use crate::failpoints::die_at;
 use crate::mode::Mode;
-use crate::stage::{Stage, grown};
+use crate::stage::{Stage, grown, reached};
 use crate::tally::Tally;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,27 +40,28 @@ async fn kills_repeat_nothing_and_tear_nothing() -> Result<()> {
     Ok(())
 }
 
-/// So many rounds on one backlog.
+/// So many rounds on one topic, each in the middle of a backlog of its own.
 async fn kill(rounds: &mut Rounds, random: &mut Random) -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let command = exactly_once(scene.relay());
     command.start().await?.terminate().await?;
-    bulk::write(scene.database.client(), scene.kind(), 1, ROWS, PER_TRANSACTION).await?;
+    let mut rows = 0;
     for _ in rounds.take(KILLS as usize) {
+        let (first, last) = (rows + 1, rows + BACKLOG);
+        bulk::write(scene.database.client(), scene.kind(), first, last, PER_TRANSACTION).await?;
+        rows = last;
+        let start = topic.len().await?;
         let mut relay = command.spawn()?;
-        grown(&topic, random.below(ROWS / KILLS / 2).cast_signed()).await?;
+        reached(&topic, start + random.below(BACKLOG / 2).cast_signed()).await?;
         relay.kill().await?;
-        let tally = Tally::of_committed(&scene.cluster, &topic, ROWS).await?;
-        println!("{} rows are committed", tally.seen());
+        let tally = Tally::of_committed(&scene.cluster, &topic, rows).await?;
+        println!("{} of {rows} rows are committed", tally.seen());
         tally.expect_whole(PER_TRANSACTION as usize)?;
         ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
     }
     once(&command).await?;
-    let tally = Tally::of_committed(&scene.cluster, &topic, ROWS).await?;
-    tally.expect_complete()?;
-    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
-    Ok(())
+    expect_once(&scene.cluster, &topic, rows).await
 }
 
 /// A terminated relay leaves what it has not read to the end, and its successor begins it anew.
@@ -70,16 +73,13 @@ async fn a_large_transaction_is_whole_or_not_there() -> Result<()> {
     command.start().await?.terminate().await?;
     bulk::write(scene.database.client(), scene.kind(), 1, LARGE, LARGE).await?;
     let mut relay = command.spawn()?;
-    grown(&topic, LARGE.cast_signed() / 10).await?;
+    reached(&topic, LARGE.cast_signed() / 10).await?;
     ensure!(relay.terminate().await?.success());
     let tally = Tally::of_committed(&scene.cluster, &topic, LARGE).await?;
     println!("{} rows are committed", tally.seen());
     tally.expect_whole(LARGE as usize)?;
     once(&command).await?;
-    let tally = Tally::of_committed(&scene.cluster, &topic, LARGE).await?;
-    tally.expect_complete()?;
-    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
-    Ok(())
+    expect_once(&scene.cluster, &topic, LARGE).await
 }
 
 /// Above the limit a transaction is split, and the position tells how far it came.
@@ -90,16 +90,11 @@ async fn a_split_transaction_is_not_repeated_either() -> Result<()> {
     let command = exactly_once(scene.relay()).set("delivery.max_transaction_bytes", "256KiB");
     command.start().await?.terminate().await?;
     bulk::write(scene.database.client(), scene.kind(), 1, LARGE, LARGE).await?;
-    let mut relay = command.spawn()?;
-    grown(&topic, LARGE.cast_signed() / 4).await?;
-    relay.kill().await?;
+    die_at("transaction_committed:2", &command).await?;
     let seen = Tally::of_committed(&scene.cluster, &topic, LARGE).await?.seen();
     ensure!(seen > 0 && seen < LARGE, "{seen} rows: it was not split");
     once(&command).await?;
-    let tally = Tally::of_committed(&scene.cluster, &topic, LARGE).await?;
-    tally.expect_complete()?;
-    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
-    Ok(())
+    expect_once(&scene.cluster, &topic, LARGE).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,18 +165,14 @@ async fn a_lone_relay_frozen_beyond_the_life_of_a_transaction_begins_it_anew() -
 async fn what_a_killed_relay_left_open_holds_readers_up_for_a_while_only() -> Result<()> {
     let stage = Stage::new(Brokers::One).await?;
     let command = exactly_once(stage.relay()).set("delivery.max_transaction_time", "1s");
-    let mut relay = command.start().await?;
+    command.start().await?.terminate().await?;
     bulk::write(stage.database.client(), stage.kind(), 1, LARGE, LARGE).await?;
-    grown(&stage.topic, 200).await?;
-    relay.kill().await?;
+    die_at("acked:200", &command).await?;
     let rows = Tally::of_committed(&stage.cluster(), &stage.topic, LARGE).await?.seen();
     ensure!(rows == 0, "{rows} rows of an open transaction can be read");
     wait_until_readable(&stage).await?;
     once(&command).await?;
-    let tally = Tally::of_committed(&stage.cluster(), &stage.topic, LARGE).await?;
-    tally.expect_complete()?;
-    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
-    Ok(())
+    expect_once(&stage.cluster(), &stage.topic, LARGE).await
 }
 
 fn exactly_once(command: RelayCommand) -> RelayCommand {
@@ -191,6 +182,14 @@ fn exactly_once(command: RelayCommand) -> RelayCommand {
 async fn once(command: &RelayCommand) -> Result<()> {
     let status = command.clone().arg("--once").spawn()?.wait().await?;
     ensure!(status.success(), "the last relay ended with {status}");
+    Ok(())
+}
+
+/// All of it is committed, and no row twice.
+async fn expect_once(cluster: &Cluster, topic: &Topic, rows: u64) -> Result<()> {
+    let tally = Tally::of_committed(cluster, topic, rows).await?;
+    tally.expect_complete()?;
+    ensure!(tally.repeats() == 0, "{} repeats", tally.repeats());
     Ok(())
 }
 
@@ -232,7 +231,7 @@ fn endless(kind: &str) -> Workload {
 }
 
 const CALL: std::time::Duration = std::time::Duration::from_secs(30);
-const ROWS: u64 = 60_000;
+const BACKLOG: u64 = 40_000;
 const PER_TRANSACTION: u64 = 100;
 const KILLS: u64 = 5;
 const LARGE: u64 = 20_000;

@@ -46,8 +46,7 @@ async fn die_at_steps(mode: Mode, steps: &[Step]) -> Result<()> {
         let mut announced = 0;
         for _ in rounds.by_ref().take(ROUNDS_OF_ONE_TOPIC) {
             for step in steps {
-                let mut relay = step.arm(&command, &mut random).spawn()?;
-                announced += die(&mut relay).await?;
+                announced += step.die(&command, &mut random).await?;
             }
         }
         let relay = command.start().await?;
@@ -79,8 +78,7 @@ async fn die_with_a_row_parked(mode: Mode) -> Result<()> {
         for _ in rounds.by_ref().take(ROUNDS_OF_ONE_TOPIC) {
             scene.database.execute(&poison(&narrow)).await?;
             poisonous += POISON;
-            let mut relay = PARKED.arm(&command, &mut random).spawn()?;
-            announced += die(&mut relay).await?;
+            announced += PARKED.die(&command, &mut random).await?;
         }
         let relay = command.start().await?;
         writers.stop().await?;
@@ -93,11 +91,12 @@ async fn die_with_a_row_parked(mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// Waits for its death; what it announced before, if it came that far.
-async fn die(relay: &mut RelayProcess) -> Result<u64> {
+/// Runs the relay until it dies at the step `<name>:<pass>`.
+pub(crate) async fn die_at(step: &str, command: &RelayCommand) -> Result<RelayProcess> {
+    let mut relay = command.clone().set("failpoint", step).spawn()?;
     let status = relay.wait().await?;
     ensure!(status.signal() == Some(ABORTED), "ended otherwise: {status}");
-    Ok(repeats_max(relay).unwrap_or(0))
+    Ok(relay)
 }
 
 fn repeats_max(relay: &RelayProcess) -> Result<u64> {
@@ -144,10 +143,11 @@ struct Step {
 }
 
 impl Step {
-    fn arm(self, command: &RelayCommand, random: &mut Random) -> RelayCommand {
-        let pass = 1 + random.below(self.within);
-        println!("dies at {}:{pass}", self.name);
-        command.clone().set("failpoint", &format!("{}:{pass}", self.name))
+    /// At one of its passes; what the relay announced before, if it came that far.
+    async fn die(self, command: &RelayCommand, random: &mut Random) -> Result<u64> {
+        let step = format!("{}:{}", self.name, 1 + random.below(self.within));
+        println!("dies at {step}");
+        Ok(repeats_max(&die_at(&step, command).await?).unwrap_or(0))
     }
 }
 

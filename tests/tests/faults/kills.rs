@@ -7,7 +7,7 @@ use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::Scene;
 
 use crate::bulk;
-use crate::stage::grown;
+use crate::stage::reached;
 use crate::tally::Tally;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,25 +21,30 @@ async fn kills_lose_nothing_and_repeat_no_more_than_the_next_start_says() -> Res
     Ok(())
 }
 
-/// So many rounds on one backlog.
+/// So many rounds on one topic, each in the middle of a backlog of its own.
 async fn kill(rounds: &mut Rounds, random: &mut Random) -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let command = scene.relay().set("delivery.max_unrecorded_events", &BOUND.to_string());
     command.start().await?.terminate().await?;
-    bulk::write(scene.database.client(), scene.kind(), 1, ROWS, 100).await?;
-    let (mut kills, mut allowed) = (0, 0);
-    let mut relay = command.spawn()?;
+    let (mut rows, mut kills, mut allowed) = (0, 0, 0);
     for _ in rounds.take(KILLS as usize) {
-        grown(&topic, random.below(ROWS / KILLS / 2).cast_signed()).await?;
+        bulk::write(scene.database.client(), scene.kind(), rows + 1, rows + BACKLOG, 100).await?;
+        rows += BACKLOG;
+        let start = topic.len().await?;
+        let mut relay = command.spawn()?;
+        if kills > 0 {
+            allowed += repeats_max(&relay).await?;
+        }
+        reached(&topic, start + random.below(BACKLOG / 2).cast_signed()).await?;
         relay.kill().await?;
-        relay = command.spawn()?;
         kills += 1;
-        allowed += repeats_max(&relay).await?;
     }
+    let mut relay = command.spawn()?;
+    allowed += repeats_max(&relay).await?;
     relay.terminate().await?;
     drain(&command).await?;
-    let tally = Tally::of(&scene.cluster, &topic, ROWS).await?;
+    let tally = Tally::of(&scene.cluster, &topic, rows).await?;
     tally.expect_complete()?;
     println!("{kills} kills repeated {} events, {allowed} allowed", tally.repeats());
     ensure!(allowed == kills * BOUND, "{allowed} allowed, after {kills} kills");
@@ -60,7 +65,7 @@ pub(crate) async fn drain(command: &RelayCommand) -> Result<()> {
     Ok(())
 }
 
-const ROWS: u64 = 100_000;
+const BACKLOG: u64 = 40_000;
 const KILLS: u64 = 6;
 /// Less than passes between two progress records, so that it is what bounds.
 const BOUND: u64 = 1_000;

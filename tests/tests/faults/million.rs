@@ -7,7 +7,7 @@ use outboxd_tests::scene::Scene;
 
 use crate::bulk;
 use crate::kills::{drain, repeats_max};
-use crate::stage::grown;
+use crate::stage::reached;
 use crate::tally::Tally;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +20,7 @@ async fn a_million_rows_in_one_transaction() -> Result<()> {
 
     // SIGTERM: what was published is recorded to the last change, so nothing is repeated.
     let mut relay = command.spawn()?;
-    grown(&topic, 100_000).await?;
+    reached(&topic, 100_000).await?;
     expect_flat(&relay)?;
     ensure!(relay.terminate().await?.success(), "SIGTERM is an orderly end");
     let published = u64::try_from(topic.len().await?)?;
@@ -28,14 +28,14 @@ async fn a_million_rows_in_one_transaction() -> Result<()> {
     let mut relay = command.spawn()?;
     let partial = relay.wait_event("progress.claimed").await?.number("partial");
     ensure!(partial == Some(published), "{partial:?} recorded, {published} published");
-    grown(&topic, 200_000).await?;
+    reached(&topic, 300_000).await?;
     expect_flat(&relay)?;
     relay.kill().await?;
 
     // SIGKILL: the tail that was not recorded is repeated.
     let mut relay = command.spawn()?;
     let allowed = repeats_max(&relay).await?;
-    grown(&topic, 200_000).await?;
+    reached(&topic, 500_000).await?;
     expect_flat(&relay)?;
     ensure!(relay.terminate().await?.success(), "SIGTERM is an orderly end");
     drain(&command).await?;

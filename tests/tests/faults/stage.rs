@@ -75,13 +75,19 @@ pub(crate) async fn conclude(
     Ok(check(&rows, &topic.read_all().await?, topic.partitions()))
 }
 
-/// Waits until the topic has grown by so many records.
+/// Waits until the topic has grown by so many records. Only for load that has no end: with a backlog
+/// that is given, all of it may be there before the first look.
 pub(crate) async fn grown(topic: &Topic, by: i64) -> Result<()> {
     let length = || async { Ok(topic.len().await.ok()) };
     // A broker that was just killed answers late, not wrongly.
     let start = eventually("an answer about the topic", length).await?;
-    eventually(&format!("{by} records more in {}", topic.name()), || async move {
-        Ok(topic.len().await.ok().filter(|&now| now >= start + by).map(drop))
+    reached(topic, start + by).await
+}
+
+/// Waits until the topic is so long.
+pub(crate) async fn reached(topic: &Topic, length: i64) -> Result<()> {
+    eventually(&format!("{length} records in {}", topic.name()), || async move {
+        Ok(topic.len().await.ok().filter(|&now| now >= length).map(drop))
     })
     .await
 }
