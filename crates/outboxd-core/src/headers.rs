@@ -80,6 +80,8 @@ pub(crate) const CONTENT_TYPE: &str = "content_type";
 const ID: &str = "id";
 const TYPE: &str = "type";
 const SEQUENCE: &str = "sequence";
+/// Marks what may have been published before.
+pub const REPLAY: &str = "outboxd-replay";
 const OWN_PREFIX: &str = "outboxd-";
 
 #[cfg(test)]

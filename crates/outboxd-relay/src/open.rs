@@ -153,14 +153,7 @@ impl Opener {
         let slot = &self.source.slot;
         let failover = self.source.failover.unwrap_or(true);
         let creation = session.create_logical_slot(slot, failover);
-        let consistent_point = reporting_open_transactions(&control, creation, |writers| {
-            let writers = catalog::transactions::describe(writers);
-            tracing::info!(
-                event = "slot.waiting",
-                "slot creation waits for transactions: {writers}"
-            );
-        });
-        Ok(consistent_point.await?)
+        Ok(logging_open_transactions(&control, creation).await?)
     }
 
     pub(crate) async fn control(&self) -> Result<ControlSession, LinkFailure> {
@@ -232,6 +225,18 @@ fn in_use(name: &str) -> Stop {
     Stop::new(Code::SlotInUse, format!("another relay named \"{name}\" is active"))
         .detail("it holds the advisory lock of this name in the database")
         .hint("leave out --no-wait to stand by for it")
+}
+
+/// Awaits the creation of a slot, and says once in a while what it waits for.
+pub(crate) async fn logging_open_transactions<F: Future>(
+    control: &ControlSession,
+    creation: F,
+) -> F::Output {
+    reporting_open_transactions(control, creation, |writers| {
+        let writers = catalog::transactions::describe(writers);
+        tracing::info!(event = "slot.waiting", "slot creation waits for transactions: {writers}");
+    })
+    .await
 }
 
 impl From<Stop> for LinkFailure {

@@ -9,6 +9,7 @@
 use super::batch::Batch;
 use super::stream::Emit;
 use super::{Output, Producer, Relay, Session};
+use crate::headers;
 use crate::mapping::Mapped;
 use crate::record::{HeaderBuffer, Token};
 use crate::stop::RecordError;
@@ -118,7 +119,7 @@ impl Relay {
         for (name, value) in &replay.headers {
             headers.push(name, value);
         }
-        headers.push(REPLAY_HEADER, b"true");
+        headers.push(headers::REPLAY, b"true");
         let key = replay.key.as_deref();
         let mapped = Mapped {
             event_id: &replay.event_id,
@@ -226,6 +227,5 @@ impl Relay {
     }
 }
 
-const REPLAY_HEADER: &str = "outboxd-replay";
 /// No record of the window ever gets so far.
 pub(super) const REPLAY: Token = Token(1 << 62);

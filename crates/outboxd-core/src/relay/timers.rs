@@ -33,8 +33,8 @@ impl Relay {
         if self.is_streaming() {
             sooner(self.clock.status + self.status_interval());
         }
-        let is_torn = self.window.is_torn();
-        if let Some(timeout) = self.batch.as_ref().and_then(|batch| batch.timeout(is_torn)) {
+        let batch = self.batch.as_ref();
+        if let Some(timeout) = batch.and_then(|batch| batch.timeout(self.window.is_torn())) {
             sooner(timeout);
         }
         if let Some(drain) = &self.drain {

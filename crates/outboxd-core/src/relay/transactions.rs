@@ -113,16 +113,12 @@ impl Relay {
             }
         }
         self.seal_when_due(now);
-        self.drive_sealed(now);
     }
 
     /// Called after every change of the stream, too.
     pub(super) fn seal_when_due(&mut self, now: Now) {
+        let Some(batch) = self.batch.as_mut().filter(|batch| batch.is_open()) else { return };
         let is_torn = self.window.is_torn();
-        let Some(batch) = &mut self.batch else { return };
-        if !batch.is_open() {
-            return;
-        }
         #[cfg(test)]
         let is_torn = is_torn && !is_planted(Planted::TearsTransactions);
         if !is_torn {

@@ -2,13 +2,12 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::time::Duration;
 
 use outboxd_core::stop::{Code, Stop};
 
 use crate::open::{Connected, Opener};
 use crate::run::LinkFailure;
-use crate::source::session::ReplicationSession;
+use crate::source::session::{PING_EVERY, ReplicationSession};
 
 /// Takes the lock, unless a relay has it.
 pub(super) async fn lock(opener: &Opener) -> Result<ReplicationSession, Stop> {
@@ -43,6 +42,3 @@ fn in_use(name: &str) -> Stop {
         .detail("it holds the advisory lock of this name in the database")
         .hint("stop the relay and its standbys first: a repair takes their place")
 }
-
-/// A third of the server's idle_session_timeout for us.
-const PING_EVERY: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use outboxd_core::headers::Sequence;
+use outboxd_core::headers::{self, Sequence};
 use outboxd_core::mapping::{MapError, Mapped, Mapper};
 use outboxd_core::parking::{Parcel, Parking, Policy, Reason};
 use outboxd_core::pgoutput::{Insert, Tuple};
@@ -215,7 +215,7 @@ fn headers(mapped: &Mapped<'_>) -> HeaderBuffer {
     for (name, value) in mapped.headers.iter().filter(|(name, _)| *name != SEQUENCE) {
         headers.push(name, value);
     }
-    headers.push(REPLAY, b"true");
+    headers.push(headers::REPLAY, b"true");
     headers
 }
 
@@ -244,6 +244,5 @@ fn unreadable(table: &StoredTable, error: &dyn std::error::Error) -> Stop {
 }
 
 const SEQUENCE: &str = "sequence";
-const REPLAY: &str = "outboxd-replay";
 /// What is parked here is no record in flight.
 const TOKEN: Token = Token(0);

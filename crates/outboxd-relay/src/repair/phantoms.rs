@@ -11,11 +11,12 @@ use outboxd_core::repair::Phantoms;
 use outboxd_core::stop::Stop;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
+use crate::sink::reading::{header, is_final};
 use crate::sink::settings::KafkaSettings;
 
 /// An event that never happened, as far as this database is concerned.
@@ -193,18 +194,6 @@ fn phantom(message: &BorrowedMessage<'_>, sequence: Sequence) -> Phantom {
         sequence: sequence.to_string(),
         timestamp_ms: message.timestamp().to_millis(),
     }
-}
-
-fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<String> {
-    let value = message.headers()?.iter().find(|header| header.key == name)?.value?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
-
-fn is_final(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
-    code.is_some_and(|code| {
-        matches!(code, Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition)
-    })
 }
 
 const CALL: Duration = Duration::from_secs(10);

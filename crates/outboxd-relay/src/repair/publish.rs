@@ -17,7 +17,7 @@ use outboxd_core::window::Limits;
 use super::pass::Unpublished;
 use crate::daemon;
 use crate::run::clock::Stopwatch;
-use crate::sink::{Refusal, RefusalCause, Report, Sink};
+use crate::sink::{Refusal, Report, Sink};
 
 pub(super) struct Publisher<'a, S> {
     sink: &'a mut S,
@@ -175,14 +175,7 @@ impl<'a, S: Sink> Publisher<'a, S> {
 }
 
 fn refused(refusal: &Refusal) -> Stop {
-    let kind = match refusal.cause {
-        RefusalCause::TooLarge => RecordErrorKind::RecordTooLarge,
-        RefusalCause::UnknownTopic => RecordErrorKind::UnknownTopic,
-        RefusalCause::Unauthorized => RecordErrorKind::TopicUnauthorized,
-        RefusalCause::InvalidTimestamp => RecordErrorKind::InvalidTimestamp,
-        RefusalCause::InvalidRecord => RecordErrorKind::InvalidRecord,
-        RefusalCause::ProducerLost { .. } => return failed(&refusal.error),
-    };
+    let Some(kind) = refusal.cause.kind() else { return failed(&refusal.error) };
     let event = refusal.event_id.as_deref().unwrap_or("unknown");
     Stop::new(Code::Record(kind), format!("Kafka refuses a record for topic {:?}", refusal.topic))
         .detail(format!(

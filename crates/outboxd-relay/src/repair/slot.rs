@@ -6,10 +6,9 @@ use outboxd_core::stop::{Code, Stop};
 
 use super::publish::AGAIN;
 use crate::catalog::capacity::Capacity;
-use crate::catalog::{slot, transactions};
-use crate::open::Opener;
+use crate::catalog::slot;
+use crate::open::{Opener, logging_open_transactions};
 use crate::run::LinkFailure;
-use crate::setup::reporting_open_transactions;
 use crate::source::session::{ExportedSlot, ReplicationSession};
 
 /// Where the stream will begin, and the snapshot of that moment.
@@ -47,11 +46,8 @@ async fn create(opener: &Opener, session: &mut ReplicationSession) -> Result<Exp
     let source = &opener.source;
     let failover = source.failover.unwrap_or(true);
     let creation = session.create_exporting_slot(&source.slot, failover);
-    let created = reporting_open_transactions(&control, creation, |writers| {
-        let writers = transactions::describe(writers);
-        tracing::info!(event = "slot.waiting", "slot creation waits for transactions: {writers}");
-    });
-    Ok(created.await.map_err(LinkFailure::from)?)
+    let created = logging_open_transactions(&control, creation).await;
+    Ok(created.map_err(LinkFailure::from)?)
 }
 
 /// A relay is kept out by the lock; anybody else may still have used the slot.

@@ -8,7 +8,6 @@ use std::future::{Future, pending};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use outboxd_core::backoff::Backoff;
 use outboxd_core::lsn::Lsn;
@@ -23,7 +22,7 @@ use crate::failpoints::{self, Step};
 use crate::health::Phase;
 use crate::open::{Connected, Opener, Watch};
 use crate::source::error::SourceError;
-use crate::source::session::{ReplicationSession, State};
+use crate::source::session::{PING_EVERY, ReplicationSession, State};
 
 pub(super) struct Link {
     opener: Arc<Opener>,
@@ -339,6 +338,3 @@ fn dice() -> u32 {
     let hash = RandomState::new().hash_one(0);
     u32::try_from(hash >> 32).unwrap_or_default()
 }
-
-/// A third of the server's idle_session_timeout for us.
-const PING_EVERY: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Delivery reports and the records that wait for them.
 
 use outboxd_core::record::{Record, Token};
-use outboxd_core::stop::{RecordError, RecordErrorKind};
+use outboxd_core::stop::RecordError;
 
 use super::Runner;
 use crate::failpoints::{self, Step};
@@ -52,7 +52,7 @@ impl<S: Sink> Runner<S> {
     pub(super) fn take_not_taken(&mut self, failed: Option<NotTaken>) {
         let Some(NotTaken { token, error }) = failed else { return };
         let now = self.stopwatch.now();
-        match kind(error.cause) {
+        match error.cause.kind() {
             None => {
                 self.snapshot.publish_error(PRODUCER_LOST);
                 self.relay.handle_lost(token, &error.error);
@@ -68,7 +68,7 @@ impl<S: Sink> Runner<S> {
     }
 
     fn take_refusal(&mut self, refusal: Refusal) {
-        let Some(kind) = kind(refusal.cause) else {
+        let Some(kind) = refusal.cause.kind() else {
             if refusal.cause == (RefusalCause::ProducerLost { possibly_persisted: true }) {
                 self.snapshot.possibly_persisted += 1;
             }
@@ -98,18 +98,6 @@ pub(super) fn hand_over<S: Sink>(sink: &mut S, record: &Record<'_>, failed: &mut
         Ok(()) => failpoints::pass(Step::Produced),
         Err(error) => *failed = Some(NotTaken { token: record.token, error }),
     }
-}
-
-/// `None`: not the record's fault.
-fn kind(cause: RefusalCause) -> Option<RecordErrorKind> {
-    Some(match cause {
-        RefusalCause::TooLarge => RecordErrorKind::RecordTooLarge,
-        RefusalCause::UnknownTopic => RecordErrorKind::UnknownTopic,
-        RefusalCause::Unauthorized => RecordErrorKind::TopicUnauthorized,
-        RefusalCause::InvalidTimestamp => RecordErrorKind::InvalidTimestamp,
-        RefusalCause::InvalidRecord => RecordErrorKind::InvalidRecord,
-        RefusalCause::ProducerLost { .. } => return None,
-    })
 }
 
 /// The kind of an error that is not the record's fault.

@@ -7,11 +7,12 @@ use outboxd_core::record::Token;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers, Message};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use super::acks::ReportSender;
 use super::client_log::ClientLog;
+use super::reading::header;
 use super::verdict::{cause_of_failure, describe};
 use super::{Refusal, Report};
 
@@ -123,15 +124,10 @@ fn refusal(token: Token, error: &KafkaError, message: &BorrowedMessage<'_>) -> R
         token,
         cause: cause_of_failure(error),
         error: describe(error),
-        event_id: event_id(message),
+        event_id: header(message, "id"),
         topic: message.topic().to_owned(),
         key: message.key().map(<[u8]>::to_vec),
     }
-}
-
-fn event_id(message: &BorrowedMessage<'_>) -> Option<String> {
-    let id = message.headers()?.iter().find(|header| header.key == "id")?.value?;
-    Some(String::from_utf8_lossy(id).into_owned())
 }
 
 /// Marks the delivery of a progress record.

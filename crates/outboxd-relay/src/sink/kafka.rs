@@ -19,7 +19,7 @@ use super::{
 /// Writes with one idempotent or transactional producer at a time.
 pub struct KafkaSink {
     settings: KafkaSettings,
-    progress_topic: String,
+    progress_topic: Arc<str>,
     /// Dropped before the receiver, so that its last reports have where to go. In exactly-once mode it
     /// is there before it fences others, so that it has found its brokers by then.
     producer: Option<Producer>,
@@ -53,7 +53,7 @@ impl KafkaSink {
         progress.warm_up()?;
         let mut sink = Self {
             settings,
-            progress_topic,
+            progress_topic: progress_topic.into(),
             producer: None,
             batch_bytes: 0,
             partitions: HashMap::new(),
@@ -69,41 +69,33 @@ impl KafkaSink {
         Ok(sink)
     }
 
-    /// The producer, within a transaction where there are any.
-    fn producer(&mut self) -> Result<&Producer, ProduceError> {
-        let Some(producer) = &mut self.producer else {
-            let cause = RefusalCause::ProducerLost { possibly_persisted: false };
-            return Err(ProduceError { cause, error: "there is no producer".to_owned() });
-        };
-        if self.settings.transactions.is_some() {
-            producer.begin()?;
-        }
-        Ok(producer)
-    }
-
-    fn reserve(&self) {
+    /// Hands something to the producer, which will report on it.
+    fn send(
+        &mut self,
+        with: impl FnOnce(&mut Producer) -> Result<(), ProduceError>,
+    ) -> Result<(), ProduceError> {
         assert!(
             self.outstanding < self.outstanding_max,
             "more in flight than the sink was built for"
         );
+        let Some(producer) = &mut self.producer else {
+            let cause = RefusalCause::ProducerLost { possibly_persisted: false };
+            return Err(ProduceError { cause, error: "there is no producer".to_owned() });
+        };
+        with(producer)?;
+        self.outstanding += 1;
+        Ok(())
     }
 }
 
 impl Sink for KafkaSink {
     fn produce(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
-        self.reserve();
-        self.producer()?.send(record)?;
-        self.outstanding += 1;
-        Ok(())
+        self.send(|producer| producer.send(record))
     }
 
     fn append_progress(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), ProduceError> {
-        self.reserve();
-        self.producer()?;
-        let Self { producer: Some(producer), progress_topic, .. } = self else { return Ok(()) };
-        producer.send_progress(progress_topic, key, value)?;
-        self.outstanding += 1;
-        Ok(())
+        let topic = Arc::clone(&self.progress_topic);
+        self.send(|producer| producer.send_progress(&topic, key, value))
     }
 
     fn next_report(&mut self) -> Option<Report> {

@@ -10,6 +10,7 @@ pub mod memory;
 mod producer;
 mod progress;
 mod progress_topic;
+pub(crate) mod reading;
 pub mod settings;
 #[cfg(test)]
 mod testing;
@@ -20,6 +21,7 @@ use std::future::{self, Future};
 
 use outboxd_core::progress::{ProgressError, Recorded};
 use outboxd_core::record::{Record, Token};
+use outboxd_core::stop::RecordErrorKind;
 use outboxd_core::topic::{TopicError, TopicInfo};
 
 pub use self::creation::NewTopics;
@@ -145,6 +147,20 @@ pub enum RefusalCause {
     ProducerLost {
         possibly_persisted: bool,
     },
+}
+
+impl RefusalCause {
+    /// `None`: not the record's fault.
+    pub fn kind(self) -> Option<RecordErrorKind> {
+        Some(match self {
+            Self::TooLarge => RecordErrorKind::RecordTooLarge,
+            Self::UnknownTopic => RecordErrorKind::UnknownTopic,
+            Self::Unauthorized => RecordErrorKind::TopicUnauthorized,
+            Self::InvalidTimestamp => RecordErrorKind::InvalidTimestamp,
+            Self::InvalidRecord => RecordErrorKind::InvalidRecord,
+            Self::ProducerLost { .. } => return None,
+        })
+    }
 }
 
 /// The progress topic, oldest first. Of each key only the last record need be there.

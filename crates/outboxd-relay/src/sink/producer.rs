@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use super::acks::ReportSender;
 use super::client_log::ClientLog;
 use super::delivery::{Delivery, PROGRESS, opaque};
-use super::settings::SettingsError;
+use super::settings::{SettingsError, TRANSACTIONAL_ID};
 use super::verdict::{cause_of_rejection, describe};
 use super::{Committed, ProduceError, RefusalCause, SinkError};
 
@@ -27,11 +27,18 @@ pub(super) struct Producer {
     client: Arc<BaseProducer<Delivery>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// It began a transaction.
-    in_transaction: bool,
+    /// Of its transactions; `None`: it is not transactional.
+    transaction: Option<Transaction>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Transaction {
+    Closed,
+    Open,
 }
 
 impl Producer {
+    /// It is transactional if `config` names a transactional id.
     pub(super) fn start(
         config: &ClientConfig,
         reports: ReportSender,
@@ -48,40 +55,43 @@ impl Producer {
             .name("kafka-poll".to_owned())
             .spawn(move || poll_until(&stopped, &polled))
             .map_err(|error| SinkError::Config(format!("cannot start a thread: {error}")))?;
-        Ok(Self { client, stop, thread: Some(thread), in_transaction: false })
+        let transaction = config.get(TRANSACTIONAL_ID).map(|_| Transaction::Closed);
+        Ok(Self { client, stop, thread: Some(thread), transaction })
     }
 
-    pub(super) fn send(&self, record: &Record<'_>) -> Result<(), ProduceError> {
+    pub(super) fn send(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
         let mut message = BaseRecord::with_opaque_to(record.topic, opaque(record.token))
             .partition(record.partition)
             .timestamp(timestamp(record.timestamp_ms)?);
         message.key = record.key;
         message.payload = record.value;
         message.headers = headers(record);
+        self.begin()?;
         self.client.send::<[u8], [u8]>(message).map_err(|(error, _)| rejection(&error))
     }
 
     pub(super) fn send_progress(
-        &self,
+        &mut self,
         topic: &str,
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), ProduceError> {
         let mut message = BaseRecord::with_opaque_to(topic, PROGRESS).partition(0).key(key);
         message.payload = value;
+        self.begin()?;
         self.client.send::<[u8], [u8]>(message).map_err(|(error, _)| rejection(&error))
     }
 }
 
 /// Transactions. librdkafka blocks in all of it but the begin.
 impl Producer {
-    /// To be called before anything is sent in a transaction.
-    pub(super) fn begin(&mut self) -> Result<(), ProduceError> {
-        if !self.in_transaction {
+    /// With the first that is sent in it.
+    fn begin(&mut self) -> Result<(), ProduceError> {
+        if self.transaction == Some(Transaction::Closed) {
             let lost = RefusalCause::ProducerLost { possibly_persisted: false };
             let begun = self.client.begin_transaction();
             begun.map_err(|error| ProduceError { cause: lost, error: describe(&error) })?;
-            self.in_transaction = true;
+            self.transaction = Some(Transaction::Open);
         }
         Ok(())
     }
@@ -97,7 +107,7 @@ impl Producer {
         time_max: Duration,
     ) -> impl Future<Output = Result<Committed, KafkaError>> + Send + use<> {
         let client = Arc::clone(&self.client);
-        let has_begun = std::mem::take(&mut self.in_transaction);
+        let has_begun = self.transaction.replace(Transaction::Closed) == Some(Transaction::Open);
         blocking(move || {
             if !has_begun {
                 return Ok(Committed::default());
@@ -115,7 +125,7 @@ impl Producer {
     pub(super) fn abandon(self) {
         self.client.context().resign();
         thread::spawn(move || {
-            if self.in_transaction
+            if self.transaction == Some(Transaction::Open)
                 && let Err(error) = self.client.abort_transaction(ABORT_TIME)
             {
                 tracing::debug!(

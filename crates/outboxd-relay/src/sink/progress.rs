@@ -19,6 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 
 use super::client_log::ClientLog;
+use super::reading::is_final;
 use super::settings::{KafkaSettings, SettingsError};
 use super::topics::{LOOKUP_TIMEOUT, explain};
 use super::{Extent, ProgressEntry, ProgressRead, SinkError};
@@ -223,18 +224,6 @@ fn keep(last_of_key: &mut HashMap<Vec<u8>, ProgressEntry>, message: &BorrowedMes
     let value = message.payload().map(<[u8]>::to_vec);
     let entry = ProgressEntry { offset: message.offset(), key: key.clone(), value };
     last_of_key.insert(key, entry);
-}
-
-fn is_final(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::TopicAuthorizationFailed
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::UnknownPartition
-        )
-    )
 }
 
 const PARTITION: i32 = 0;

@@ -143,7 +143,7 @@ impl Transactions {
     /// A record that is not written within the life of its transaction never will be.
     fn apply(&self, config: &mut ClientConfig) {
         let timeout_ms = (self.open_max + COMMIT_TIME).as_millis().to_string();
-        config.set("transactional.id", &self.id);
+        config.set(TRANSACTIONAL_ID, &self.id);
         config.set("transaction.timeout.ms", &timeout_ms);
         config.set("message.timeout.ms", &timeout_ms);
         if config.get("socket.timeout.ms").is_none() {
@@ -178,6 +178,7 @@ impl Compression {
 }
 
 /// Under load batches fill while earlier ones are in flight, and at rest nobody should wait.
+pub(super) const TRANSACTIONAL_ID: &str = "transactional.id";
 pub const LINGER_DEFAULT: Duration = Duration::ZERO;
 
 /// Well below the usual `max.message.bytes` of 1 MiB, which brokers judge on the whole batch.

@@ -82,7 +82,7 @@ impl ReplicationSession {
         result
     }
 
-    /// Keeps an idle session from being ended by `idle_session_timeout`.
+    /// Keeps an idle session from being ended by `idle_session_timeout`, done every [`PING_EVERY`].
     pub async fn ping(&mut self) -> Result<(), SourceError> {
         self.simple_query("select 1").await.map(drop)
     }
@@ -188,6 +188,8 @@ fn copy_done(out: &mut BytesMut) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A third of the `idle_session_timeout` that the session asks for.
+pub const PING_EVERY: Duration = Duration::from_secs(5);
 const GOOD_BYE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
