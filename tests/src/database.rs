@@ -80,6 +80,13 @@ impl Database {
         self.client.query(sql, &[]).await.with_context(|| format!("query {sql:.200}"))
     }
 
+    /// Ends the sessions that stream from here; how many there were.
+    pub async fn terminate_walsenders(&self) -> Result<usize> {
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity
+                    where backend_type = 'walsender' and datname = current_database()";
+        Ok(self.query(sql).await?.len())
+    }
+
     pub async fn wal_position(&self) -> Result<Lsn> {
         let row = self.client.query_one("select pg_current_wal_lsn()::text", &[]).await?;
         Ok(row.get::<_, &str>(0).parse()?)

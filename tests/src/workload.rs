@@ -59,6 +59,11 @@ impl Workload {
         }
     }
 
+    /// Writes until told to stop; small, because it comes to much.
+    pub fn endless(kind: &str) -> Self {
+        Self { transactions: None, payload_max: 500, ..Self::new(kind) }
+    }
+
     /// Runs to the end.
     pub async fn run(&self, database: &Database) -> Result<Written> {
         self.start(database).await?.join().await

@@ -40,7 +40,7 @@ async fn coordinators_killed_under_load() -> Result<()> {
 async fn brokers_restarted_in_turn() -> Result<()> {
     let mut stage = Stage::new(Brokers::Three).await?;
     let relay = stage.relay().start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     for broker in 1..=stage.kafka.brokers() {
         grown(&stage.topic, 300).await?;
         stage.kafka.stop_broker(broker).await?;
@@ -49,7 +49,7 @@ async fn brokers_restarted_in_turn() -> Result<()> {
     }
     grown(&stage.topic, 300).await?;
     writers.stop().await?;
-    stage.conclude(relay).await?.expect_perfect()
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
 }
 
 /// A broker takes any first sequence number of a producer that it does not know: with two batches
@@ -66,13 +66,13 @@ async fn a_new_producer_waits_for_replicas_and_keeps_the_order() -> Result<()> {
         Ok(in_sync_max(&stage)?.filter(|&count| count == 2).map(drop))
     })
     .await?;
-    let one_key = Workload { keys: 1, transactions: Some(300), ..endless(stage.kind()) };
+    let one_key = Workload { keys: 1, transactions: Some(300), ..Workload::endless(stage.kind()) };
     one_key.run(&stage.database).await?;
     let relay = command.start().await?;
     relay.wait_event("slot.released").await?;
     ensure!(stage.topic.len().await? == 0, "written though there are too few replicas");
     stage.kafka.start_broker_again(3).await?;
-    stage.conclude(relay).await?.expect_perfect()
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
 }
 
 /// Which broker is killed.
@@ -97,7 +97,7 @@ async fn three(mode: Mode, victim: Victim, default: u64) -> Result<()> {
 async fn kill(brokers: Brokers, mode: Mode, mut victim: Victim, rounds: &mut Rounds) -> Result<()> {
     let mut stage = Stage::new(brokers).await?;
     let relay = mode.on(stage.relay()).start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     for _ in rounds.take(KILLS_OF_ONE_RELAY) {
         grown(&stage.topic, 300).await?;
         let broker = victim.find(&stage)?;
@@ -110,7 +110,7 @@ async fn kill(brokers: Brokers, mode: Mode, mut victim: Victim, rounds: &mut Rou
     }
     grown(&stage.topic, 300).await?;
     writers.stop().await?;
-    mode.conclude(&stage.database, &stage.topic, stage.kind(), relay).await?.expect_perfect()
+    stage.conclude(mode, relay).await?.expect_perfect()
 }
 
 impl Victim {
@@ -130,10 +130,6 @@ impl Victim {
             Self::Coordinator => Self::Coordinator,
         }
     }
-}
-
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, payload_max: 500, ..Workload::new(kind) }
 }
 
 /// The broker that leads a partition now.

@@ -3,10 +3,9 @@
 
 use anyhow::{Result, ensure};
 use outboxd_sandbox::Brokers;
-use outboxd_tests::checker::Verdict;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::random::Random;
-use outboxd_tests::relay::{RelayCommand, RelayProcess};
+use outboxd_tests::relay::RelayCommand;
 use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::Scene;
 use outboxd_tests::topic::{Cluster, Topic};
@@ -26,7 +25,7 @@ async fn every_event_of_a_mixed_load_once_and_in_order() -> Result<()> {
     let stage = Stage::new(Brokers::One).await?;
     let relay = exactly_once(stage.relay()).start().await?;
     Workload::new(stage.kind()).run(&stage.database).await?;
-    conclude(&stage, relay).await?.expect_perfect()
+    stage.conclude(Mode::ExactlyOnce, relay).await?.expect_perfect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +103,7 @@ async fn a_frozen_relay_writes_nothing_more_when_it_wakes() -> Result<()> {
     let mut first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 200).await?;
     first.freeze().await?;
     second.wait_event("slot.streaming").await?;
@@ -116,7 +115,7 @@ async fn a_frozen_relay_writes_nothing_more_when_it_wakes() -> Result<()> {
     first.wait_event_after(mark, "relay.standby").await?;
     grown(&stage.topic, 200).await?;
     writers.stop().await?;
-    let verdict = conclude(&stage, second).await?;
+    let verdict = stage.conclude(Mode::ExactlyOnce, second).await?;
     first.kill().await?;
     verdict.expect_perfect()
 }
@@ -126,7 +125,7 @@ async fn a_frozen_relay_writes_nothing_more_when_it_wakes() -> Result<()> {
 async fn a_twin_that_dies_in_a_transaction_holds_nobody_up() -> Result<()> {
     let stage = Stage::new(Brokers::One).await?;
     let relay = exactly_once(stage.relay()).expect_error("producer.failed").start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 200).await?;
     let mark = relay.mark();
     let twin = twin(&stage).await?;
@@ -135,7 +134,7 @@ async fn a_twin_that_dies_in_a_transaction_holds_nobody_up() -> Result<()> {
     grown(&stage.topic, 200).await?;
     writers.stop().await?;
     // What the twin wrote is never committed.
-    let verdict = conclude(&stage, relay).await?;
+    let verdict = stage.conclude(Mode::ExactlyOnce, relay).await?;
     drop(twin);
     verdict.expect_perfect()
 }
@@ -148,7 +147,7 @@ async fn a_lone_relay_frozen_beyond_the_life_of_a_transaction_begins_it_anew() -
     let command = exactly_once(stage.relay()).set("delivery.max_transaction_time", "1s");
     let mut relay = command.start().await?;
     relay.expect_error("producer.failed");
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 200).await?;
     relay.freeze().await?;
     wait_until_readable(&stage).await?;
@@ -157,7 +156,7 @@ async fn a_lone_relay_frozen_beyond_the_life_of_a_transaction_begins_it_anew() -
     relay.wait_event_after(mark, "slot.streaming").await?;
     grown(&stage.topic, 200).await?;
     writers.stop().await?;
-    conclude(&stage, relay).await?.expect_perfect()
+    stage.conclude(Mode::ExactlyOnce, relay).await?.expect_perfect()
 }
 
 /// Nobody comes after it. Those who read committed records wait for a while, not for ever.
@@ -203,11 +202,6 @@ async fn wait_until_readable(stage: &Stage) -> Result<()> {
     .await
 }
 
-/// What a reader of committed records has seen when all is done.
-async fn conclude(stage: &Stage, relay: RelayProcess) -> Result<Verdict> {
-    Mode::ExactlyOnce.conclude(&stage.database, &stage.topic, stage.kind(), relay).await
-}
-
 async fn twin(stage: &Stage) -> Result<BaseProducer> {
     // The name is that of the slot by default.
     let id = format!("outboxd.outboxd_{}", stage.database.name());
@@ -224,10 +218,6 @@ async fn twin(stage: &Stage) -> Result<BaseProducer> {
         anyhow::Ok(producer)
     })
     .await?
-}
-
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, ..Workload::new(kind) }
 }
 
 const CALL: std::time::Duration = std::time::Duration::from_secs(30);

@@ -42,7 +42,7 @@ async fn die_at_steps(mode: Mode, steps: &[Step]) -> Result<()> {
         let topic = scene.topic(4).await?;
         let command = bounded(mode, &scene);
         command.start().await?.terminate().await?;
-        let writers = endless(scene.kind()).start(&scene.database).await?;
+        let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
         let mut announced = 0;
         for _ in rounds.by_ref().take(ROUNDS_OF_ONE_TOPIC) {
             for step in steps {
@@ -73,7 +73,7 @@ async fn die_with_a_row_parked(mode: Mode) -> Result<()> {
         scene.cluster.create_topic(&format!("outbox.event.{narrow}"), 1, &limit).await?;
         let command = bounded(mode, &scene);
         command.start().await?.terminate().await?;
-        let writers = endless(scene.kind()).start(&scene.database).await?;
+        let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
         let (mut announced, mut poisonous) = (0, 0);
         for _ in rounds.by_ref().take(ROUNDS_OF_ONE_TOPIC) {
             scene.database.execute(&poison(&narrow)).await?;
@@ -119,10 +119,6 @@ async fn expect_letters(scene: &Scene, count: i64) -> Result<()> {
 /// Announcements far below what a load of seconds could repeat.
 fn bounded(mode: Mode, scene: &Scene) -> RelayCommand {
     mode.on(scene.relay()).set("delivery.max_unrecorded_events", "500")
-}
-
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, payload_max: 500, ..Workload::new(kind) }
 }
 
 /// Each of another key, so that none is behind another.

@@ -35,7 +35,7 @@ impl Far {
     }
 
     fn load(&self) -> Workload {
-        Workload { transactions: None, ..Workload::new(self.scene.kind()) }
+        Workload::endless(self.scene.kind())
     }
 
     async fn insert(&self) -> Result<()> {

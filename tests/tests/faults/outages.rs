@@ -18,7 +18,7 @@ use crate::stage::{Stage, grown};
 async fn kafka_frozen_for_a_minute() -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let relay = stage.relay().start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 500).await?;
     let walsender = walsender(&stage).await?;
 
@@ -36,7 +36,7 @@ async fn kafka_frozen_for_a_minute() -> Result<()> {
     writers.stop().await?;
     ensure!(self::walsender(&stage).await? == walsender, "the session was given up");
     expect_no_timeout(&stage.postgres).await?;
-    stage.conclude(relay).await?.expect_perfect()
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +44,7 @@ async fn postgres_stops_fast_while_kafka_is_frozen() -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let release_after = Duration::from_secs(5);
     let relay = stage.relay().set("source.release_after", "5s").start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     for _ in 0..2 {
         grown(&stage.topic, 500).await?;
         let mark = relay.mark();
@@ -60,7 +60,7 @@ async fn postgres_stops_fast_while_kafka_is_frozen() -> Result<()> {
     grown(&stage.topic, 500).await?;
     writers.stop().await?;
     expect_no_timeout(&stage.postgres).await?;
-    stage.conclude(relay).await?.expect_perfect()
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
 }
 
 /// Nothing is confirmed that Kafka does not have, and the end does not wait for Kafka for ever.
@@ -80,7 +80,7 @@ async fn terminate_while_kafka_is_away(mode: Mode) -> Result<()> {
     let drain_timeout = Duration::from_secs(3);
     let command = mode.on(stage.relay()).set("delivery.drain_timeout", "3s");
     let mut relay = command.start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 500).await?;
     stage.kafka.kill_broker(1).await?;
     wait_unconfirmed(&stage).await?;
@@ -97,12 +97,8 @@ async fn terminate_while_kafka_is_away(mode: Mode) -> Result<()> {
     let records = stage.topic.read_committed().await?;
     oracle.read().await?.expect_published(confirmed, &records)?;
     let relay = command.start().await?;
-    let verdict = mode.conclude(&stage.database, &stage.topic, stage.kind(), relay).await?;
+    let verdict = stage.conclude(mode, relay).await?;
     verdict.expect_repeats_up_to(mode.excused(REPEATS_MAX))
-}
-
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, payload_max: 500, ..Workload::new(kind) }
 }
 
 /// Waits until something was committed that Kafka cannot have acknowledged.

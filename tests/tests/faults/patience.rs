@@ -21,7 +21,7 @@ async fn a_relay_that_gets_half_of_the_time_is_not_given_up() -> Result<()> {
     let mut rounds = Rounds::of(60);
     let stage = Stage::new(Brokers::One).await?;
     let relay = stage.relay().set("source.wal_sender_timeout", "4s").start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     for _ in rounds.by_ref() {
         relay.freeze().await?;
         sleep(SLICE).await;
@@ -31,7 +31,7 @@ async fn a_relay_that_gets_half_of_the_time_is_not_given_up() -> Result<()> {
     grown(&stage.topic, 200).await?;
     writers.stop().await?;
     expect_no_timeout(&stage.postgres).await?;
-    stage.conclude(relay).await?.expect_perfect()?;
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()?;
     rounds.passed("stopped and continued");
     Ok(())
 }
@@ -47,7 +47,7 @@ async fn a_broker_frozen_beyond_every_timeout_costs_no_session() -> Result<()> {
         .set("source.release_after", "10m")
         .set("delivery.max_in_flight_events", "1000");
     let relay = command.start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 200).await?;
     let session = walsender(&stage).await?;
     stage.kafka.freeze_broker(1).await?;
@@ -60,7 +60,7 @@ async fn a_broker_frozen_beyond_every_timeout_costs_no_session() -> Result<()> {
     let released = relay.lines().iter().any(|line| line.event() == "slot.released");
     ensure!(!released, "the stream was not kept");
     expect_no_timeout(&stage.postgres).await?;
-    stage.conclude(relay).await?.expect_perfect()
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,14 +75,14 @@ async fn a_quota_of_the_brokers_costs_no_session() -> Result<()> {
     let relay = command.start().await?;
     let session = walsender(&stage).await?;
     let begun = Instant::now();
-    let load = Workload { transactions: Some(400), ..endless(stage.kind()) };
+    let load = Workload { transactions: Some(400), ..Workload::endless(stage.kind()) };
     load.run(&stage.database).await?;
     stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
     println!("{:?} under the quota", begun.elapsed());
     ensure!(begun.elapsed() > THROTTLED, "the quota did not bite");
     ensure!(walsender(&stage).await? == session, "the session was given up");
     expect_no_timeout(&stage.postgres).await?;
-    stage.conclude(relay).await?.expect_perfect()
+    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
 }
 
 /// The relay brings its own: positions are reported by it, and one that is frozen loses its place.
@@ -109,7 +109,7 @@ async fn a_server_without_a_timeout_gives_a_frozen_relay_up() -> Result<()> {
     first.kill().await?;
     Workload::new(stage.kind()).run(&stage.database).await?;
     let mode = Mode::AtLeastOnce;
-    let verdict = mode.conclude(&stage.database, &stage.topic, stage.kind(), second).await?;
+    let verdict = stage.conclude(mode, second).await?;
     verdict.expect_repeats_up_to(allowed)
 }
 
@@ -129,10 +129,6 @@ async fn limit_producers(stage: &Stage) -> Result<()> {
     let said = tool.output().await?;
     ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     Ok(())
-}
-
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, payload_max: 500, ..Workload::new(kind) }
 }
 
 const REPLY_TIME: &str =

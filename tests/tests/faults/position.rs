@@ -10,8 +10,9 @@ use outboxd_tests::topic::Record;
 use outboxd_tests::workload::Workload;
 use tokio::time::sleep;
 
+use crate::mode::Mode;
 use crate::oracle::Oracle;
-use crate::stage::{conclude, grown};
+use crate::stage::grown;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_before_the_confirmed_position_is_missing() -> Result<()> {
@@ -19,7 +20,7 @@ async fn nothing_before_the_confirmed_position_is_missing() -> Result<()> {
     let topic = scene.topic(4).await?;
     let oracle = Oracle::new(&scene.database).await?;
     let relay = scene.relay().start().await?;
-    let workload = Workload { transactions: None, payload_max: 200, ..Workload::new(scene.kind()) };
+    let workload = Workload { payload_max: 200, ..Workload::endless(scene.kind()) };
     let writers = workload.start(&scene.database).await?;
     let seed = u64::from(std::process::id());
     println!("seed of the freezes: {seed}");
@@ -42,7 +43,7 @@ async fn nothing_before_the_confirmed_position_is_missing() -> Result<()> {
     let passed: Vec<usize> = seen.iter().map(|(confirmed, _)| commits.up_to(*confirmed)).collect();
     println!("events before the confirmed position, at each freeze: {passed:?}");
     ensure!(passed.first() < passed.last(), "the position stood still: {passed:?}");
-    conclude(&scene.database, &topic, scene.kind(), relay).await?.expect_perfect()
+    Mode::AtLeastOnce.conclude(&scene.database, &topic, scene.kind(), relay).await?.expect_perfect()
 }
 
 const FREEZES: usize = 12;

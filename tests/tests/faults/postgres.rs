@@ -54,7 +54,7 @@ async fn restart_and_crash(mode: Mode, rounds: &mut Rounds) -> Result<()> {
         Mode::ExactlyOnce => mode.on(stage.relay()),
     };
     let relay = relay.start().await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     for _ in rounds.take(RESTARTS_OF_ONE_RELAY) {
         for stop in [StopMode::Fast, StopMode::Immediate] {
             grown(&stage.topic, 200).await?;
@@ -68,7 +68,7 @@ async fn restart_and_crash(mode: Mode, rounds: &mut Rounds) -> Result<()> {
     grown(&stage.topic, 200).await?;
     writers.stop().await?;
     stage.reopen().await?;
-    mode.conclude(&stage.database, &stage.topic, stage.kind(), relay).await?.expect_perfect()
+    stage.conclude(mode, relay).await?.expect_perfect()
 }
 
 async fn killed_walsenders(mode: Mode) -> Result<()> {
@@ -86,12 +86,12 @@ async fn kill_walsenders(mode: Mode, rounds: &mut Rounds, random: &mut Random) -
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let relay = mode.on(scene.relay()).set("errors.backoff", "50ms..200ms").start().await?;
-    let writers = endless(scene.kind()).start(&scene.database).await?;
+    let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
     for _ in rounds.take(KILLS_OF_ONE_RELAY) {
         // A moment anywhere in the opening of a session or in its stream.
         sleep(Duration::from_millis(random.below(1_000))).await;
         eventually("a walsender to kill", || async {
-            let killed = scene.database.query(TERMINATE).await?.len();
+            let killed = scene.database.terminate_walsenders().await?;
             Ok((killed > 0).then_some(()))
         })
         .await?;
@@ -100,20 +100,12 @@ async fn kill_walsenders(mode: Mode, rounds: &mut Rounds, random: &mut Random) -
     mode.conclude(&scene.database, &topic, scene.kind(), relay).await?.expect_perfect()
 }
 
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, ..Workload::new(kind) }
-}
-
 fn expect_reconnected(relay: &RelayProcess, mark: usize) -> Result<()> {
     let lines = relay.lines();
     let lost = lines[mark..].iter().any(|line| line.event() == "session.lost");
     ensure!(lost, "the relay did not notice that its session was gone");
     Ok(())
 }
-
-const TERMINATE: &str = "
-    select pg_terminate_backend(pid) from pg_stat_activity
-    where backend_type = 'walsender' and datname = current_database()";
 
 /// So that what has to be compared at the end stays small.
 const RESTARTS_OF_ONE_RELAY: usize = 5;

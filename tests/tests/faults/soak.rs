@@ -87,8 +87,7 @@ impl Soak {
         let kind = unique("s");
         let topic = format!("outbox.event.{kind}");
         let topic = self.stage.cluster().create_topic(&topic, 4, &[]).await?;
-        let load =
-            Workload { transactions: None, writers: 2, payload_max: 500, ..Workload::new(&kind) };
+        let load = Workload { writers: 2, ..Workload::endless(&kind) };
         let writers = load.start(&self.stage.database).await?;
         grown(&topic, 100).await?;
         for _ in 0..FAULTS {
@@ -124,7 +123,9 @@ impl Soak {
                 self.replace(&active)
             }
             Fault::RelayFrozen => self.freeze_active().await,
-            Fault::WalsenderTerminated => self.stage.database.query(TERMINATE).await.map(drop),
+            Fault::WalsenderTerminated => {
+                self.stage.database.terminate_walsenders().await.map(drop)
+            }
             Fault::PostgresCrashed => self.restart_postgres(StopMode::Immediate).await,
             Fault::PostgresRestarted => self.restart_postgres(StopMode::Fast).await,
             Fault::BrokerKilled => {
@@ -231,6 +232,3 @@ const FAULT: [Fault; 8] = [
 /// In each round.
 const FAULTS: u32 = 6;
 const WRITTEN_BYTES: u64 = 200_000;
-const TERMINATE: &str = "
-    select pg_terminate_backend(pid) from pg_stat_activity
-     where backend_type = 'walsender' and datname = current_database()";

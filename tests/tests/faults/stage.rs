@@ -1,14 +1,15 @@
 //! What these tests do again and again: servers of one test's own, and the end of a test.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use outboxd_sandbox::{Brokers, Kafka, KafkaOptions, PgOptions, PgVersion, Postgres};
-use outboxd_tests::checker::{Verdict, check};
+use outboxd_tests::checker::Verdict;
 use outboxd_tests::database::Database;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::relay::{RelayCommand, RelayProcess, relay_on};
 use outboxd_tests::scene::unique;
 use outboxd_tests::topic::{Cluster, Topic};
-use outboxd_tests::truth;
+
+use crate::mode::Mode;
 
 /// A database with an outbox and a topic for its events, on servers that may be hurt.
 pub(crate) struct Stage {
@@ -54,25 +55,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Lets the relay publish what is left and end; what came of it all.
-    pub(crate) async fn conclude(&self, relay: RelayProcess) -> Result<Verdict> {
-        conclude(&self.database, &self.topic, &self.kind, relay).await
+    /// Lets the relay publish what is left and end; what a reader of its mode finds.
+    pub(crate) async fn conclude(&self, mode: Mode, relay: RelayProcess) -> Result<Verdict> {
+        mode.conclude(&self.database, &self.topic, &self.kind, relay).await
     }
-}
-
-/// Lets the relay publish what is left and end; what came of it all.
-pub(crate) async fn conclude(
-    database: &Database,
-    topic: &Topic,
-    kind: &str,
-    mut relay: RelayProcess,
-) -> Result<Verdict> {
-    let rows = truth::read(database, kind).await?;
-    ensure!(!rows.is_empty(), "nothing was written");
-    topic.read_at_least(rows.len()).await?;
-    let status = relay.terminate().await?;
-    ensure!(status.success(), "the relay ended with {status}");
-    Ok(check(&rows, &topic.read_all().await?, topic.partitions()))
 }
 
 /// Waits until the topic has grown by so many records. Only for load that has no end: with a backlog

@@ -9,6 +9,7 @@ use outboxd_tests::relay::RelayProcess;
 use outboxd_tests::workload::Workload;
 
 use crate::kills::repeats_max;
+use crate::mode::Mode;
 use crate::stage::{Stage, grown};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +19,7 @@ async fn of_three_one_is_active_and_a_killed_one_is_followed_by_another() -> Res
     // The slot is there before they compete for it.
     command.start().await?.terminate().await?;
     let mut relays = vec![command.spawn()?, command.spawn()?, command.spawn()?];
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     let mut allowed = 0;
     for _ in 0..KILLS {
         let mut active = relays.remove(active(&relays).await?);
@@ -38,7 +39,7 @@ async fn of_three_one_is_active_and_a_killed_one_is_followed_by_another() -> Res
     for mut relay in relays {
         relay.kill().await?;
     }
-    stage.conclude(last).await?.expect_repeats_up_to(allowed)
+    stage.conclude(Mode::AtLeastOnce, last).await?.expect_repeats_up_to(allowed)
 }
 
 /// The server gives a frozen relay up. When it wakes, what it still holds is not sent.
@@ -49,7 +50,7 @@ async fn a_frozen_relay_loses_its_place_and_repeats_nothing_when_it_wakes() -> R
     let mut first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
-    let writers = endless(stage.kind()).start(&stage.database).await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 200).await?;
     first.freeze().await?;
     let allowed = repeats_max(&second).await?;
@@ -66,7 +67,7 @@ async fn a_frozen_relay_loses_its_place_and_repeats_nothing_when_it_wakes() -> R
     // Repeats make the topic longer than the table before all of it is published.
     stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
     first.kill().await?;
-    let mut verdict = stage.conclude(second).await?;
+    let mut verdict = stage.conclude(Mode::AtLeastOnce, second).await?;
     // What the frozen one had handed to its client is written when it wakes, between the records of
     // the other: nothing new, but no stream in itself.
     verdict.holes.clear();
@@ -112,10 +113,6 @@ async fn expect_no_two_stream(stage: &Stage) -> Result<()> {
     let streaming = stage.database.query(STREAMING).await?;
     ensure!(streaming.len() <= 1, "{} walsenders stream", streaming.len());
     Ok(())
-}
-
-fn endless(kind: &str) -> Workload {
-    Workload { transactions: None, ..Workload::new(kind) }
 }
 
 const KILLS: usize = 4;

@@ -156,7 +156,7 @@ async fn raise_partitions(scene: &Scene, topic: &Topic) -> Result<Topic> {
 
 fn load(scene: &Scene) -> Workload {
     let kind = scene.kind();
-    Workload { transactions: None, payload_max: 200, writers: 2, keys: KEYS, ..Workload::new(kind) }
+    Workload { payload_max: 200, writers: 2, keys: KEYS, ..Workload::endless(kind) }
 }
 
 /// Of one key that had no event before.

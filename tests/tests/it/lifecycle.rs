@@ -110,7 +110,7 @@ async fn ends_in_the_middle_of_a_transaction_repeat_nothing() -> Result<()> {
 }
 
 fn endless(scene: &Scene) -> Workload {
-    Workload { writers: 2, transactions: None, ..Workload::new(scene.kind()) }
+    Workload { writers: 2, ..Workload::endless(scene.kind()) }
 }
 
 /// One transaction.

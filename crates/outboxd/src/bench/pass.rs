@@ -101,8 +101,7 @@ struct Consumer {
 impl Consumer {
     /// Returns when the consumer knows where to begin: nothing written later can pass it.
     async fn start(topic: &Topic, stamps: Arc<Stamps>) -> anyhow::Result<Self> {
-        let topic = topic.clone();
-        let consumer = spawn_blocking(move || topic.follow()).await??;
+        let consumer = topic.follow().await?;
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
         let thread = spawn_blocking(move || consume(&consumer, &stopped, &stamps));

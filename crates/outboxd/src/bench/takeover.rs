@@ -55,8 +55,7 @@ async fn run(server: &Server, broker: &Broker, mode: Mode, number: usize) -> any
     let mut standby = route.start()?;
     standby.said("relay.standby").await?;
     let lane = Lane::inserting(server).await?;
-    let topic_read = topic.clone();
-    let consumer = spawn_blocking(move || topic_read.follow()).await??;
+    let consumer = topic.follow().await?;
     let row = 2 * number as u64;
     lane.insert(row + 1).await?;
     let (consumer, _) = next(consumer).await?;

@@ -52,11 +52,15 @@ impl Topic {
     }
 
     /// A consumer of everything that comes from now on.
-    pub(crate) fn follow(&self) -> anyhow::Result<BaseConsumer> {
-        let consumer = self.consumer()?;
-        let ends = self.ends(&consumer)?;
-        self.assign(&consumer, &ends)?;
-        Ok(consumer)
+    pub(crate) async fn follow(&self) -> anyhow::Result<BaseConsumer> {
+        let topic = self.clone();
+        let follow = move || {
+            let consumer = topic.consumer()?;
+            let ends = topic.ends(&consumer)?;
+            topic.assign(&consumer, &ends)?;
+            Ok(consumer)
+        };
+        spawn_blocking(follow).await?
     }
 
     fn read_all(&self, rows: u64) -> anyhow::Result<Verdict> {

@@ -19,7 +19,7 @@ async fn the_rows_of_the_table_end_where_the_slot_begins() -> Result<()> {
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let mut relay = scene.relay().start().await?;
-    let writing = Workload { transactions: None, ..Workload::new(scene.kind()) };
+    let writing = Workload::endless(scene.kind());
     let writing = writing.start(&scene.database).await?;
     topic.read_at_least(200).await?;
     ensure!(relay.terminate().await?.success());
