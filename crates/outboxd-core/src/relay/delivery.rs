@@ -151,10 +151,10 @@ impl Relay {
         let settled = self.window.unacked() == 0
             && !self.ledger.is_in_flight()
             && !self.is_replay_in_flight();
-        if self.producer == Producer::Alive || !settled || self.batch.is_some() {
+        if self.producer != Producer::Failed || !settled || self.batch.is_some() {
             return;
         }
-        self.producer = Producer::Alive;
+        self.producer = Producer::Outgoing;
         self.topics.producer_replaced();
         self.output(Output::ReplaceProducer);
         self.note(Note::ProducerReplaced { lost: self.window.lost() });

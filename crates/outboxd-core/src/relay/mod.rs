@@ -150,6 +150,9 @@ enum Producer {
     Alive,
     /// Its reports are still coming; nothing more is handed to it.
     Failed,
+    /// All reports are in and the next one is ordered, but the caller has not got so far: what it
+    /// were handed now would still go to this one.
+    Outgoing,
 }
 
 /// The insert that has to wait for a topic or a lane, as it came from the server.
@@ -216,7 +219,11 @@ impl Relay {
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if matches!(output, Some(Output::ReplaceProducer)) {
+            self.producer = Producer::Alive;
+        }
+        output
     }
 
     /// Whether the next frame may be read. Otherwise the socket is left alone: back-pressure.

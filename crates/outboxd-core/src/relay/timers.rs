@@ -101,7 +101,7 @@ impl Relay {
     }
 
     pub(super) fn hand_over_progress(&mut self) {
-        if self.producer == Producer::Alive
+        if self.producer != Producer::Failed
             && self.may_append()
             && !matches!(self.session, Session::Finished)
             && let Some((key, value)) = self.ledger.take()

@@ -98,14 +98,14 @@ impl<S: Sink> Runner<S> {
                     self.relay.handle_timeout(self.stopwatch.now());
                 }
             }
-            // A producer that is to be replaced must not be handed what the next one should send.
+            // What is held may wait for just that, such as a new producer.
             self.carry_out();
             self.retry_held();
         }
     }
 
     /// Does what the core wants, in its order.
-    pub(super) fn carry_out(&mut self) {
+    fn carry_out(&mut self) {
         while let Some(output) = self.relay.poll_output() {
             match output {
                 Output::Open => self.link.connect(self.stopwatch.now().tick),

@@ -24,8 +24,6 @@ impl<S: Sink> Runner<S> {
     pub(super) fn feed(&mut self) {
         let now = self.stopwatch.now();
         while self.relay.wants_input() {
-            // A producer that is to be replaced must not be handed what the next one should send.
-            self.carry_out();
             let Some(session) = self.link.streaming() else { return };
             let mut failed = None;
             let heard = match session.next_frame() {

@@ -61,6 +61,17 @@ fn a_new_producer_proves_its_lanes_again() {
 }
 
 #[test]
+fn nothing_is_handed_to_a_producer_that_is_about_to_be_replaced() {
+    let mut driver = Driver::warm();
+    driver.relay.handle_producer_failed(driver.now(), "fatal");
+    driver.relay.handle_reports_end(driver.now());
+    assert!(!driver.relay.wants_input(), "the order to replace it is not carried out");
+    driver.settle();
+    assert_eq!(driver.take(), ["replace producer"]);
+    assert!(driver.relay.wants_input());
+}
+
+#[test]
 fn what_a_dead_producer_lost_is_sent_again_in_order_under_the_same_tokens() {
     let mut driver = Driver::warm();
     driver.insert("a b");
