@@ -22,3 +22,4 @@ pub mod servers;
 pub mod topic;
 pub mod truth;
 pub mod workload;
+pub mod world;

@@ -27,7 +27,8 @@ pub struct RelayCommand {
     settings: Vec<(String, String)>,
     expected: BTreeSet<String>,
     file: Option<Arc<TempPath>>,
-    open_files_max: Option<u32>,
+    /// What a shell does to become the relay; the process id stays.
+    shell: Option<String>,
 }
 
 /// A running relay. It dies with this value and with this process. Dropping it fails the test when
@@ -52,7 +53,7 @@ impl RelayCommand {
     pub fn bare(args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         let (settings, expected) = (Vec::new(), BTreeSet::new());
-        Self { args, settings, expected, file: None, open_files_max: None }
+        Self { args, settings, expected, file: None, shell: None }
             .set("log.format", "json")
             .set("log.level", "info")
     }
@@ -65,9 +66,14 @@ impl RelayCommand {
 
     /// A setting by its name in the file, such as `delivery.progress_interval`. A later one wins.
     #[must_use]
-    pub fn set(mut self, key: &str, value: &str) -> Self {
+    pub fn set(self, key: &str, value: &str) -> Self {
         let name = format!("OUTBOXD_{}", key.to_uppercase().replace('.', "__"));
-        self.settings.push((name, value.to_owned()));
+        self.env(&name, value)
+    }
+
+    #[must_use]
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -82,7 +88,14 @@ impl RelayCommand {
     /// No more file descriptors than that.
     #[must_use]
     pub fn open_files_max(mut self, count: u32) -> Self {
-        self.open_files_max = Some(count);
+        self.shell = Some(format!(r#"ulimit -n {count} && exec "$0" "$@""#));
+        self
+    }
+
+    /// Its log goes to a disk that is full, and tells nothing to the test either.
+    #[must_use]
+    pub fn log_to_full_disk(mut self) -> Self {
+        self.shell = Some(r#"exec "$0" "$@" 2>/dev/full"#.to_owned());
         self
     }
 
@@ -131,10 +144,9 @@ impl RelayCommand {
 
     fn program(&self) -> Result<Command> {
         let binary = binary::path()?;
-        let Some(count) = self.open_files_max else { return Ok(Command::new(binary)) };
-        // A shell that becomes the relay: the process id stays.
+        let Some(script) = &self.shell else { return Ok(Command::new(binary)) };
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!(r#"ulimit -n {count} && exec "$0" "$@""#)).arg(binary);
+        shell.arg("-c").arg(script).arg(binary);
         Ok(shell)
     }
 
@@ -237,12 +249,11 @@ impl RelayProcess {
 impl Drop for RelayProcess {
     fn drop(&mut self) {
         let unexpected = self.log.unexpected_errors(&self.expected);
-        if std::thread::panicking() || !unexpected.is_empty() {
-            let lines = self.log.lines();
-            let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
-            let text: Vec<&str> = last.iter().map(|line| line.text.as_str()).collect();
-            eprintln!("log of relay {}:\n{}", self.pid(), text.join("\n"));
-        }
+        // What a test prints is shown when it fails.
+        let lines = self.log.lines();
+        let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+        let text: Vec<&str> = last.iter().map(|line| line.text.as_str()).collect();
+        println!("log of relay {}:\n{}", self.pid(), text.join("\n"));
         if !std::thread::panicking() && !unexpected.is_empty() {
             panic!("the relay said errors that no test announced: {unexpected:#?}");
         }
@@ -277,4 +288,4 @@ pub fn relay_through(proxy: &Proxy, database: &Database, kafka: &str) -> RelayCo
     RelayCommand::run(&url, kafka)
 }
 
-const LINES_SHOWN: usize = 200;
+const LINES_SHOWN: usize = 100;

@@ -8,9 +8,6 @@ pub struct TopicInfo {
     pub max_message_bytes: Option<usize>,
     /// `cleanup.policy` contains `compact`: records need a key.
     pub compacted: bool,
-    /// How far ahead of the broker's clock a record may be stamped (K20); `None`: no limit known,
-    /// or the broker stamps the records itself.
-    pub timestamp_ahead_max_ms: Option<i64>,
 }
 
 /// Why a topic could not be described.

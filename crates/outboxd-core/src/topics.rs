@@ -194,7 +194,7 @@ impl Topics {
         let Topic { name, state, lanes, .. } = &mut self.topics[id.0 as usize];
         match state {
             State::Known { info, learned_at, checking } => {
-                if let Some(refused) = refuse(now, info, record) {
+                if let Some(refused) = refuse(info, record) {
                     if *learned_at >= believed {
                         return refused;
                     }
@@ -420,7 +420,8 @@ fn is_final(error: &TopicError, unknown_since: Option<Tick>, answered_at: Tick) 
 }
 
 /// What an idempotent producer must not be given: it would write later records past a refused one.
-fn refuse(now: Now, info: &TopicInfo, record: &Mapped<'_>) -> Option<Admission> {
+/// Whether a timestamp suits is left to the broker, whose clock decides: ours may be wrong.
+fn refuse(info: &TopicInfo, record: &Mapped<'_>) -> Option<Admission> {
     let refused = |kind, message| Some(Admission::Refused { kind, message });
     let size = size(record);
     if let Some(limit) = info.max_message_bytes
@@ -436,17 +437,6 @@ fn refuse(now: Now, info: &TopicInfo, record: &Mapped<'_>) -> Option<Admission> 
     if info.compacted && record.key.is_none() {
         let message = format!("topic {:?} is compacted and the event has no key", record.topic);
         return refused(RecordErrorKind::InvalidKey, message);
-    }
-    if let Some(ahead_max) = info.timestamp_ahead_max_ms
-        && record.timestamp_ms.saturating_sub(now.unix_ms) > ahead_max
-    {
-        let message = format!(
-            "its timestamp lies {} ms ahead of now; topic {:?} takes {ahead_max} \
-             (message.timestamp.after.max.ms)",
-            record.timestamp_ms.saturating_sub(now.unix_ms),
-            record.topic
-        );
-        return refused(RecordErrorKind::InvalidTimestamp, message);
     }
     None
 }

@@ -1,7 +1,8 @@
 //! Ends the process between two given steps, where a crash from outside hits but rarely.
 //!
 //! For tests, under the feature `failpoints`: with `OUTBOXD_FAILPOINT=acked:7` the process aborts at
-//! the seventh delivery report, before the core has it. Without the feature nothing is looked at.
+//! the seventh delivery report, before the core has it, and with `acked:7:panic` it panics there.
+//! Without the feature nothing is looked at.
 
 /// What has just been done, and is not known to the core yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +41,7 @@ mod armed {
     struct Failpoint {
         step: Step,
         passes_left: AtomicU64,
+        end: fn(),
     }
 
     pub(crate) fn pass(step: Step) {
@@ -49,17 +51,23 @@ mod armed {
             let Some(failpoint) = Failpoint::parse(&text) else { panic!("{VARIABLE}={text}") };
             Some(failpoint)
         });
-        if failpoint.as_ref().is_some_and(|failpoint| failpoint.is_reached(step)) {
-            std::process::abort();
+        if let Some(failpoint) = failpoint
+            && failpoint.is_reached(step)
+        {
+            (failpoint.end)();
         }
     }
 
     impl Failpoint {
         fn parse(text: &str) -> Option<Self> {
-            let (name, number) = text.split_once(':')?;
+            let (name, rest) = text.split_once(':')?;
+            let (number, end): (_, fn()) = match rest.strip_suffix(":panic") {
+                Some(number) => (number, || panic!("{VARIABLE}")),
+                None => (rest, || std::process::abort()),
+            };
             let step = ALL.into_iter().find(|step| step.name() == name)?;
             let passes_left = number.parse().ok().filter(|&number: &u64| number > 0)?;
-            Some(Self { step, passes_left: AtomicU64::new(passes_left) })
+            Some(Self { step, passes_left: AtomicU64::new(passes_left), end })
         }
 
         fn is_reached(&self, step: Step) -> bool {
@@ -109,7 +117,8 @@ mod armed {
             for step in ALL {
                 assert_eq!(Failpoint::parse(&format!("{}:1", step.name())).unwrap().step, step);
             }
-            for text in ["", "acked", "acked:0", "acked:x", "sent:1"] {
+            assert!(Failpoint::parse("acked:2:panic").is_some());
+            for text in ["", "acked", "acked:0", "acked:x", "acked:1:stop", "sent:1"] {
                 assert!(Failpoint::parse(text).is_none(), "{text}");
             }
         }

@@ -19,7 +19,7 @@ use crate::cmd::setup::SetupArgs;
 use crate::cmd::slot::SlotArgs;
 use crate::cmd::status::StatusArgs;
 use crate::cmd::version::VersionArgs;
-use crate::logging;
+use crate::{logging, panics};
 
 /// Relays a Postgres outbox table to Kafka from the write-ahead log.
 #[derive(Debug, Parser)]
@@ -80,6 +80,7 @@ impl Globals {
     pub(crate) fn load(&self, args: &impl AddFlags) -> anyhow::Result<Config> {
         let config = Config::load(&self.inputs(args)?)?;
         logging::init(&config.log)?;
+        panics::end_the_process();
         tracing::debug!(event = "config.loaded", name = config.source.name, "configuration read");
         Ok(config)
     }

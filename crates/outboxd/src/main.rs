@@ -9,6 +9,7 @@ mod cmd;
 mod demo;
 mod logging;
 mod output;
+mod panics;
 mod report;
 mod signals;
 

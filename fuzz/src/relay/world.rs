@@ -253,7 +253,6 @@ impl World {
             partitions: self.partitions,
             max_message_bytes: Some(self.max_message_bytes),
             compacted: topic.ends_with("compacted"),
-            timestamp_ahead_max_ms: Some(3_600_000),
         }
     }
 

@@ -11,6 +11,7 @@ mod gates;
 mod kills;
 mod limits;
 mod links;
+mod machine;
 mod million;
 mod mode;
 mod oracle;

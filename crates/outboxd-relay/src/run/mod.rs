@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use outboxd_core::relay::{Output, Relay};
 use outboxd_core::stop::Stop;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::clock::Stopwatch;
@@ -78,6 +79,7 @@ impl<S: Sink> Runner<S> {
             if let Some(outcome) = self.finished.take() {
                 self.link.close().await;
                 self.publish(Phase::Stopped);
+                close(self.sink).await;
                 return outcome;
             }
             self.publish_when_due();
@@ -210,5 +212,15 @@ impl<S: Sink> Runner<S> {
     }
 }
 
+/// Where the clock of day was turned back, a thread of librdkafka may stand still for that long: it is
+/// not waited for without end. Nothing is in flight any more.
+async fn close<S: Sink>(sink: S) {
+    let closed = spawn_blocking(move || drop(sink));
+    if tokio::time::timeout(CLOSED_WITHIN, closed).await.is_err() {
+        tracing::debug!(event = "kafka.not_closed", "Kafka's client does not end in time");
+    }
+}
+
+const CLOSED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// With the heartbeat of a second, a snapshot is never much older than that.
 const PUBLISH_EVERY: std::time::Duration = std::time::Duration::from_millis(250);

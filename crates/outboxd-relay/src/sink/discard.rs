@@ -97,7 +97,6 @@ impl Sink for DiscardSink {
             partitions: self.partitions,
             max_message_bytes: None,
             compacted: false,
-            timestamp_ahead_max_ms: None,
         }))
     }
 

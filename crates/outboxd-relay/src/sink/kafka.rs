@@ -132,7 +132,9 @@ impl Sink for KafkaSink {
         let batch_bytes = self.lookup.batch_bytes();
         let config = self.settings.producer_config(batch_bytes)?;
         let producer = Producer::start(&config, self.sender.clone(), self.log.clone())?;
-        self.producer = Some(producer);
+        if let Some(former) = self.producer.replace(producer) {
+            former.abandon();
+        }
         self.batch_bytes = batch_bytes;
         Ok(())
     }

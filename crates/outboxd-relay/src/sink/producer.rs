@@ -120,8 +120,8 @@ impl Producer {
         })
     }
 
-    /// Aborts the transaction, if there is one and the brokers can be reached, and ends. What is
-    /// still held is reported.
+    /// Aborts the transaction, if there is one and the brokers can be reached, and ends, which takes a
+    /// moment and is not waited for. What is still held is reported.
     pub(super) fn abandon(self) {
         self.client.context().resign();
         thread::spawn(move || {

@@ -123,6 +123,8 @@ impl From<TopicError> for ProgressTopicError {
 /// broker compact early, so that reading the topic at a start stays a matter of milliseconds.
 const TOPIC_CONFIG: &[(&str, &str)] = &[
     ("cleanup.policy", "compact"),
+    // A broker refuses what a clock that is an hour ahead has stamped.
+    ("message.timestamp.type", "LogAppendTime"),
     ("retention.ms", "-1"),
     ("retention.bytes", "-1"),
     ("segment.bytes", "1048576"),

@@ -199,18 +199,10 @@ impl ClientContext for Silent {}
 
 fn topic_info(partitions: u32, config: Option<&ConfigResource>) -> TopicInfo {
     let value = |name| config?.get(name)?.value.as_deref();
-    let stamped_by_broker = value("message.timestamp.type") == Some("LogAppendTime");
-    // The second name is the only one before 3.6, and still honoured where both exist.
-    let ahead_max_ms = ["message.timestamp.after.max.ms", "message.timestamp.difference.max.ms"]
-        .into_iter()
-        .filter_map(|name| value(name)?.parse().ok())
-        .min()
-        .filter(|limit: &i64| *limit != i64::MAX && !stamped_by_broker);
     TopicInfo {
         partitions,
         max_message_bytes: value("max.message.bytes").and_then(|limit| limit.parse().ok()),
         compacted: value("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
-        timestamp_ahead_max_ms: ahead_max_ms,
     }
 }
 
@@ -246,42 +238,18 @@ mod tests {
 
     #[test]
     fn limits_are_read_from_the_configuration() {
-        let config = config(&[
-            ("max.message.bytes", "1048588"),
-            ("cleanup.policy", "compact,delete"),
-            ("message.timestamp.type", "CreateTime"),
-            ("message.timestamp.after.max.ms", "3600000"),
-        ]);
+        let config =
+            config(&[("max.message.bytes", "1048588"), ("cleanup.policy", "compact,delete")]);
         let info = topic_info(3, Some(&config));
-        let expected = TopicInfo {
-            partitions: 3,
-            max_message_bytes: Some(1_048_588),
-            compacted: true,
-            timestamp_ahead_max_ms: Some(3_600_000),
-        };
+        let expected =
+            TopicInfo { partitions: 3, max_message_bytes: Some(1_048_588), compacted: true };
         assert_eq!(info, expected);
-    }
-
-    #[test]
-    fn an_older_name_of_a_limit_is_known() {
-        let older = ("message.timestamp.difference.max.ms", "1000");
-        let ahead = |entries: &[_]| topic_info(1, Some(&config(entries))).timestamp_ahead_max_ms;
-        assert_eq!(ahead(&[older]), Some(1000));
-        let unlimited = ("message.timestamp.after.max.ms", "9223372036854775807");
-        assert_eq!(ahead(&[unlimited, older]), Some(1000));
-        assert_eq!(ahead(&[unlimited]), None);
-        assert_eq!(ahead(&[older, ("message.timestamp.type", "LogAppendTime")]), None);
     }
 
     #[test]
     fn an_unreadable_configuration_leaves_the_limits_open() {
         let info = topic_info(1, None);
-        let expected = TopicInfo {
-            partitions: 1,
-            max_message_bytes: None,
-            compacted: false,
-            timestamp_ahead_max_ms: None,
-        };
+        let expected = TopicInfo { partitions: 1, max_message_bytes: None, compacted: false };
         assert_eq!(info, expected);
     }
 

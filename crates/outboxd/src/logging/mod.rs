@@ -20,6 +20,8 @@ pub(crate) fn init(config: &LogConfig) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_max_level(level(config.level))
+        // What cannot be logged must not be told by a print that panics for the same reason.
+        .log_internal_errors(false)
         .with_ansi(colour)
         .with_target(false);
     let result =

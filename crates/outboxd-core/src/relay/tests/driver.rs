@@ -588,10 +588,5 @@ impl Driver {
 }
 
 pub(super) fn info(partitions: u32) -> TopicInfo {
-    TopicInfo {
-        partitions,
-        max_message_bytes: None,
-        compacted: false,
-        timestamp_ahead_max_ms: None,
-    }
+    TopicInfo { partitions, max_message_bytes: None, compacted: false }
 }

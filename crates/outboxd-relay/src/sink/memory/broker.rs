@@ -51,12 +51,7 @@ impl MemoryBroker {
 
     /// A topic with this many partitions and no limits.
     pub fn create_topic(&self, topic: &str, partitions: u32) {
-        let info = TopicInfo {
-            partitions,
-            max_message_bytes: None,
-            compacted: false,
-            timestamp_ahead_max_ms: None,
-        };
+        let info = TopicInfo { partitions, max_message_bytes: None, compacted: false };
         self.set_topic(topic, Ok(info));
     }
 

@@ -265,7 +265,6 @@ impl World {
             partitions: PARTITIONS,
             max_message_bytes: shows.then_some(LIMIT),
             compacted: false,
-            timestamp_ahead_max_ms: None,
         }
     }
 
