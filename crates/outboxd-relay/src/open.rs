@@ -67,8 +67,10 @@ pub struct Watched {
 
 impl Opener {
     /// Connects and asks for the lock of this name on the walsender session, which it dies with.
-    pub(crate) async fn connect(&self) -> Result<Connected, LinkFailure> {
-        let mut session = self.session().await?;
+    /// `was_let_in`: a refused login is tried again, since a password may be changed on the server
+    /// before it is in our file.
+    pub(crate) async fn connect(&self, was_let_in: bool) -> Result<Connected, LinkFailure> {
+        let mut session = self.session(was_let_in).await?;
         if session.try_lock(&self.source.name).await? {
             return Ok(Connected::Locked(session));
         }
@@ -84,16 +86,25 @@ impl Opener {
     }
 
     /// A session without the lock: for those who only look.
-    pub(crate) async fn session(&self) -> Result<ReplicationSession, LinkFailure> {
+    pub(crate) async fn session(
+        &self,
+        was_let_in: bool,
+    ) -> Result<ReplicationSession, LinkFailure> {
         let params = connect_params(&self.source, &self.source.replication_url)?;
         let options = SessionOptions {
             wal_sender_timeout: self.source.wal_sender_timeout,
             max_row_bytes: self.source.max_row_bytes.as_usize(),
         };
         let connected = ReplicationSession::connect(&params, options).await;
-        connected.map_err(|error| match error.to_login_stop(&params) {
-            Some(stop) if self.fail_fast || !error.is_transient() => LinkFailure::Stop(stop),
-            _ => LinkFailure::Session(error),
+        connected.map_err(|error| {
+            let Some(stop) = error.to_login_stop(&params) else {
+                return LinkFailure::Session(error);
+            };
+            let may_pass = error.is_transient() || (was_let_in && stop.code == Code::Login);
+            match may_pass && !self.fail_fast {
+                true => LinkFailure::Session(error),
+                false => LinkFailure::Stop(stop),
+            }
         })
     }
 

@@ -115,7 +115,7 @@ async fn verdict(
     opener: &Opener,
     recorded: Option<&Progress>,
 ) -> Result<Verdict, Stop> {
-    let mut session = opener.session().await.map_err(Stop::from)?;
+    let mut session = opener.session(false).await.map_err(Stop::from)?;
     let observed = opener.observe(&mut session, recorded).await;
     session.close().await;
     let observed: Observed = match observed {

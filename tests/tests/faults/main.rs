@@ -11,6 +11,7 @@ mod gates;
 mod kills;
 mod limits;
 mod links;
+mod logins;
 mod machine;
 mod million;
 mod mode;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::{Brokers, StopMode};
 use outboxd_tests::patience::eventually;
+use outboxd_tests::rounds::Rounds;
 use outboxd_tests::workload::Workload;
 use tokio::time::sleep;
 
@@ -41,11 +42,30 @@ async fn kafka_frozen_for_a_minute() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_stops_fast_while_kafka_is_frozen() -> Result<()> {
+    stop_postgres_while_kafka_is_frozen(Mode::AtLeastOnce).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_stops_fast_while_kafka_is_frozen_exactly_once() -> Result<()> {
+    stop_postgres_while_kafka_is_frozen(Mode::ExactlyOnce).await
+}
+
+async fn stop_postgres_while_kafka_is_frozen(mode: Mode) -> Result<()> {
+    let mut rounds = Rounds::of(2);
+    while !rounds.are_over() {
+        stop_postgres(mode, &mut rounds).await?;
+    }
+    rounds.passed(&format!("fast stop of Postgres while Kafka is frozen, {mode:?}"));
+    Ok(())
+}
+
+/// Several rounds under one relay.
+async fn stop_postgres(mode: Mode, rounds: &mut Rounds) -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let release_after = Duration::from_secs(5);
-    let relay = stage.relay().set("source.release_after", "5s").start().await?;
+    let relay = mode.on(stage.relay()).set("source.release_after", "5s").start().await?;
     let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
-    for _ in 0..2 {
+    for _ in rounds.take(STOPS_OF_ONE_RELAY) {
         grown(&stage.topic, 500).await?;
         let mark = relay.mark();
         stage.kafka.freeze_broker(1).await?;
@@ -60,7 +80,7 @@ async fn postgres_stops_fast_while_kafka_is_frozen() -> Result<()> {
     grown(&stage.topic, 500).await?;
     writers.stop().await?;
     expect_no_timeout(&stage.postgres).await?;
-    stage.conclude(Mode::AtLeastOnce, relay).await?.expect_perfect()
+    stage.conclude(mode, relay).await?.expect_perfect()
 }
 
 /// Nothing is confirmed that Kafka does not have, and the end does not wait for Kafka for ever.
@@ -122,5 +142,7 @@ const WALSENDERS: &str = "select pid from pg_stat_activity where backend_type = 
 /// The default of `delivery.max_unrecorded_events`.
 const REPEATS_MAX: u64 = 50_000;
 const WRITTEN_BYTES: u64 = 5_000;
+/// So that what has to be compared at the end stays small.
+const STOPS_OF_ONE_RELAY: usize = 5;
 /// What may pass beyond a promised time.
 const GRACE: Duration = Duration::from_secs(5);

@@ -74,6 +74,37 @@ async fn a_frozen_relay_loses_its_place_and_repeats_nothing_when_it_wakes() -> R
     verdict.expect_repeats_up_to(allowed)
 }
 
+/// One that has the lock and does not stream sends pings, and idle_session_timeout misses them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_relay_that_does_not_stream_loses_the_lock_too() -> Result<()> {
+    let mut stage = Stage::new(Brokers::One).await?;
+    let command = stage.relay().set("source.release_after", "2s");
+    let mut first = command.start().await?;
+    let second = command.spawn()?;
+    second.wait_event("relay.standby").await?;
+    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    grown(&stage.topic, 200).await?;
+    stage.kafka.freeze_broker(1).await?;
+    first.wait_event("slot.released").await?;
+    first.freeze().await?;
+    stage.kafka.thaw_broker(1).await?;
+    let allowed = repeats_max(&second).await?;
+    second.wait_event("slot.streaming").await?;
+    grown(&stage.topic, 200).await?;
+
+    let mark = first.mark();
+    first.thaw()?;
+    first.wait_event_after(mark, "relay.standby").await?;
+    grown(&stage.topic, 200).await?;
+    expect_no_two_stream(&stage).await?;
+    writers.stop().await?;
+    stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
+    first.kill().await?;
+    let mut verdict = stage.conclude(Mode::AtLeastOnce, second).await?;
+    verdict.holes.clear();
+    verdict.expect_repeats_up_to(allowed)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn standing_by_leaves_no_line_in_the_log_of_the_server() -> Result<()> {
     let stage = Stage::new(Brokers::One).await?;

@@ -11,5 +11,6 @@ mod promotion;
 mod refusals;
 mod repair;
 mod tables;
+mod tail;
 mod values;
 mod versions;

@@ -226,6 +226,11 @@ impl Relay {
         output
     }
 
+    /// Whether there is anything to carry out.
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Whether the next frame may be read. Otherwise the socket is left alone: back-pressure.
     pub fn wants_input(&self) -> bool {
         matches!(self.session, Session::Ending { .. })

@@ -11,7 +11,7 @@ use crate::source::session::{PING_EVERY, ReplicationSession};
 
 /// Takes the lock, unless a relay has it.
 pub(super) async fn lock(opener: &Opener) -> Result<ReplicationSession, Stop> {
-    match opener.connect().await.map_err(Stop::from) {
+    match opener.connect(false).await.map_err(Stop::from) {
         Ok(Connected::Locked(session)) => Ok(session),
         Ok(Connected::Waiting(_)) => Err(in_use(&opener.source.name)),
         Err(stop) if stop.code == Code::SlotInUse => Err(in_use(&opener.source.name)),

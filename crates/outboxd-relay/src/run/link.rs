@@ -32,6 +32,8 @@ pub(super) struct Link {
     backoff: Backoff,
     /// A position is on its way out.
     is_confirming: bool,
+    /// There was a session before: the login is right, or was.
+    was_let_in: bool,
 }
 
 /// What came of it.
@@ -96,16 +98,17 @@ impl Link {
         let (first, longest) = opener.backoff;
         let backoff = Backoff::new(first, longest);
         let commands = VecDeque::new();
-        Self { opener, hold: Hold::None, commands, backoff, is_confirming: false }
+        let hold = Hold::None;
+        Self { opener, hold, commands, backoff, was_let_in: false, is_confirming: false }
     }
 
     /// Opens the next session after the back-off.
     pub(super) fn connect(&mut self, now: Tick) {
         let wait = self.backoff.attempt(now, dice());
-        let opener = Arc::clone(&self.opener);
+        let (opener, was_let_in) = (Arc::clone(&self.opener), self.was_let_in);
         self.hold = Hold::Connecting(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            opener.connect().await
+            opener.connect(was_let_in).await
         }));
     }
 
@@ -225,6 +228,7 @@ impl Link {
     }
 
     fn connected(&mut self, result: Result<Connected, LinkFailure>) -> LinkEvent {
+        self.was_let_in |= result.is_ok();
         match result {
             Ok(Connected::Locked(session)) => {
                 self.rest(session);

@@ -75,7 +75,7 @@ impl<S: Sink> Runner<S> {
         let mut shutting_down = false;
         self.relay.start(self.stopwatch.now());
         loop {
-            self.carry_out();
+            self.advance();
             if let Some(outcome) = self.finished.take() {
                 self.link.close().await;
                 self.publish(Phase::Stopped);
@@ -100,9 +100,19 @@ impl<S: Sink> Runner<S> {
                     self.relay.handle_timeout(self.stopwatch.now());
                 }
             }
-            // What is held may wait for just that, such as a new producer.
+        }
+    }
+
+    /// Everything that needs no waiting. Whatever has just happened may have let through what is held,
+    /// or frames that were read and not wanted then; both may give new orders.
+    fn advance(&mut self) {
+        loop {
             self.carry_out();
             self.retry_held();
+            self.feed();
+            if !self.relay.has_output() {
+                return;
+            }
         }
     }
 
@@ -160,12 +170,8 @@ impl<S: Sink> Runner<S> {
             LinkEvent::SlotCreated(consistent_point) => {
                 self.relay.handle_slot_created(now, consistent_point);
             }
-            LinkEvent::Started => {
-                self.snapshot.streaming_since = Some(now.unix_ms);
-                self.feed();
-            }
-            LinkEvent::Read => self.feed(),
-            LinkEvent::Nothing | LinkEvent::StandingBy => {}
+            LinkEvent::Started => self.snapshot.streaming_since = Some(now.unix_ms),
+            LinkEvent::Read | LinkEvent::Nothing | LinkEvent::StandingBy => {}
             LinkEvent::Failed(error) => self.session_failed(error),
         }
     }

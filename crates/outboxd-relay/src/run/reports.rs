@@ -34,7 +34,6 @@ impl<S: Sink> Runner<S> {
         }
     }
 
-    /// After every event: acks and answers may have let through what had to wait.
     pub(super) fn retry_held(&mut self) {
         if !self.relay.is_holding() {
             return;
@@ -44,9 +43,6 @@ impl<S: Sink> Runner<S> {
         let sink = &mut self.sink;
         self.relay.retry_held(now, &mut |record| hand_over(sink, &record, &mut failed));
         self.take_not_taken(failed);
-        if !self.relay.is_holding() {
-            self.feed();
-        }
     }
 
     pub(super) fn take_not_taken(&mut self, failed: Option<NotTaken>) {
