@@ -13,7 +13,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, warn};
 
-use super::UNREACHABLE_HINT;
+use super::{LOGIN_HINT, UNREACHABLE_HINT};
 
 /// Shared by the clients of one sink; clones are one log.
 #[derive(Clone, Debug, Default)]
@@ -37,27 +37,23 @@ struct State {
 
 impl ClientLog {
     pub(super) fn handle_error(&self, error: &KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        let Some(trouble) = trouble(code, reason) else {
+        let Some(trouble) = trouble(error, reason) else {
             debug!(event = "kafka.client_error", error = %error, reason);
             return;
         };
         let Some(held_back) = self.record(trouble) else { return };
-        match code {
-            Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
-                let hint = "check kafka.security.sasl: mechanism, user name, password";
-                warn!(
-                    event = "kafka.login_refused",
-                    reason, hint, held_back, "Kafka refused the login: trying again"
-                );
-            }
-            _ => {
-                let hint = UNREACHABLE_HINT;
-                warn!(
-                    event = "kafka.unreachable",
-                    reason, hint, held_back, "Kafka cannot be reached: trying again"
-                );
-            }
+        if is_login_refused(error) {
+            let hint = LOGIN_HINT;
+            warn!(
+                event = "kafka.login_refused",
+                reason, hint, held_back, "Kafka refused the login: trying again"
+            );
+        } else {
+            let hint = UNREACHABLE_HINT;
+            warn!(
+                event = "kafka.unreachable",
+                reason, hint, held_back, "Kafka cannot be reached: trying again"
+            );
         }
     }
 
@@ -113,12 +109,17 @@ impl ClientContext for ClientLog {
 
 impl ConsumerContext for ClientLog {}
 
-fn trouble(code: Option<Code>, reason: &str) -> Option<Trouble> {
+pub(super) fn is_login_refused(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::Authentication | Code::SaslAuthenticationFailed))
+}
+
+fn trouble(error: &KafkaError, reason: &str) -> Option<Trouble> {
     let reason = reason.to_owned();
-    match code? {
-        Code::Authentication | Code::SaslAuthenticationFailed => {
-            Some(Trouble::LoginRefused(reason))
-        }
+    if is_login_refused(error) {
+        return Some(Trouble::LoginRefused(reason));
+    }
+    match error.rdkafka_error_code()? {
         Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::SSL => {
             Some(Trouble::Unreachable(reason))
         }

@@ -32,6 +32,9 @@ struct Broker {
 
 impl ContainerKafka {
     pub(crate) async fn start(options: KafkaOptions) -> Result<Self> {
+        if !options.detours.is_empty() {
+            return Err(Error::DetoursInContainers);
+        }
         let guard = Guard::start()?;
         let mut brokers = Vec::new();
         for node in 1..=options.brokers.count() {

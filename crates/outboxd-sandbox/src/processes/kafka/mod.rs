@@ -41,9 +41,7 @@ impl ProcessKafka {
 
     async fn attempt(tools: &KafkaTools, options: &KafkaOptions) -> Result<Self> {
         let count = options.brokers.count();
-        let listeners = (0..count)
-            .map(|_| Listeners::reserve(&options.listeners))
-            .collect::<Result<Vec<_>>>()?;
+        let listeners = Listeners::of_all(options)?;
         let folder = Folder::create(Account::Own)?;
         let cluster_id = format::random_id()?;
         let mut brokers = Vec::new();
