@@ -62,6 +62,8 @@ struct Marks {
     cut: Option<(Way, u64)>,
     flip: Option<(Way, u64)>,
     catch: Option<Catch>,
+    /// How many connections were asked for, taken or not.
+    attempts: u64,
 }
 
 /// A piece on its way up that stops everything.
@@ -163,6 +165,11 @@ impl Proxy {
         marks.cut.is_some() || marks.flip.is_some() || marks.catch.is_some()
     }
 
+    /// How often somebody has connected, whether it was taken or not.
+    pub fn attempts(&self) -> u64 {
+        lock(&self.marks).attempts
+    }
+
     fn change(&self, change: impl FnOnce(&mut Conditions)) {
         self.conditions.send_modify(change);
     }
@@ -238,6 +245,7 @@ async fn accept(
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
+        lock(&marks).attempts += 1;
         let now = *conditions.borrow();
         let Some(target) = now.target.filter(|_| !now.refuses) else {
             reset(&client);

@@ -166,6 +166,7 @@ async fn new_connections_are_refused_for_a_while() {
     ends.proxy.refuse(true);
     let mut refused = TcpStream::connect(ends.proxy.address()).await.unwrap();
     expect_reset(&mut refused).await;
+    assert_eq!(ends.proxy.attempts(), 2);
     ends.expect_echo().await;
     ends.proxy.refuse(false);
     ends.client = TcpStream::connect(ends.proxy.address()).await.unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::{KafkaOptions, PgOptions, PgVersion};
+use outboxd_tests::log::Line;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
 use outboxd_tests::workload::{Running, Workload};
 use tempfile::TempDir;
@@ -178,6 +179,9 @@ async fn taken_away(mode: Mode) -> Result<()> {
         ensure!(confirmed < position, "{confirmed} is confirmed");
         guarded.allow(&guarded.writing()).await?;
         guarded.grown(300).await?;
+        let failed = |line: &Line| line.event() == "producer.failed";
+        let count = relay.lines().split_off(mark).iter().filter(|line| failed(line)).count();
+        println!("{count} producers failed, {mode:?}");
         ensure!(relay.is_running()?, "the relay ended");
     }
     writers.stop().await?;
@@ -192,7 +196,9 @@ async fn a_password_that_was_changed_is_read_again() -> Result<()> {
     let replaced = relay.wait_event("producer.replaced").await?;
     let lost = replaced.number("lost").context("no number of lost records")?;
     // What a broker had when it went, and did not say so, goes again.
-    guarded.stage.conclude(mode, relay).await?.expect_repeats_up_to(lost)
+    let verdict = guarded.stage.conclude(mode, relay).await?;
+    println!("{} repeats, {lost} allowed", verdict.duplicates.len());
+    verdict.expect_repeats_up_to(lost)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,7 +93,7 @@ async fn cut_off(mode: Mode) -> Result<()> {
     for round in rounds.by_ref() {
         far.grown(300).await?;
         let proxy = far.before_leader(i32::try_from(round % 4)?)?;
-        let mark = relay.mark();
+        let attempts = proxy.attempts();
         match round % 2 {
             0 => {
                 proxy.refuse(true);
@@ -104,7 +104,10 @@ async fn cut_off(mode: Mode) -> Result<()> {
                 proxy.stall(Way::Down);
             }
         }
-        relay.wait_event_after(mark, "kafka.unreachable").await?;
+        eventually("further attempts", || async {
+            Ok((proxy.attempts() > attempts + 1).then_some(()))
+        })
+        .await?;
         if mode == Mode::AtLeastOnce {
             // What the other brokers lead goes on.
             far.grown(300).await?;

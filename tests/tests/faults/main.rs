@@ -20,6 +20,7 @@ mod outages;
 mod patience;
 mod position;
 mod postgres;
+mod power;
 mod server_log;
 mod soak;
 mod stage;

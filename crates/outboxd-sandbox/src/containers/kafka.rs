@@ -5,6 +5,7 @@
 
 mod environment;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
@@ -63,6 +64,10 @@ impl ContainerKafka {
 
     /// Processes in a container have their ids in the engine's name space, not in this machine's.
     pub(crate) fn broker_pid(&self, _node: usize) -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn data_dir(&self, _node: usize) -> Option<PathBuf> {
         None
     }
 

@@ -87,6 +87,10 @@ impl ProcessKafka {
         self.brokers.get(node.checked_sub(1)?)?.pid()
     }
 
+    pub(crate) fn data_dir(&self, node: usize) -> Option<PathBuf> {
+        Some(self.brokers.get(node.checked_sub(1)?)?.data_dir())
+    }
+
     pub(crate) async fn stop_broker(&mut self, node: usize) -> Result<()> {
         self.broker(node)?.stop().await
     }
