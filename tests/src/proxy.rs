@@ -38,6 +38,7 @@ pub enum Way {
 /// How it is on the line now.
 #[derive(Clone, Copy, Debug, Default)]
 struct Conditions {
+    target: Option<SocketAddr>,
     up: Lane,
     down: Lane,
     refuses: bool,
@@ -54,27 +55,55 @@ struct Lane {
     closes: u64,
 }
 
-/// What happens once, at some byte from now on, to the connection that comes to it first.
+/// What happens once, at some byte or piece from now on, to the connection that comes to it first.
 #[derive(Debug, Default)]
 struct Marks {
     /// Bytes left until then.
     cut: Option<(Way, u64)>,
     flip: Option<(Way, u64)>,
+    catch: Option<Catch>,
+    /// How many connections were asked for, taken or not.
+    attempts: u64,
+}
+
+/// A piece on its way up that stops everything.
+#[derive(Debug)]
+struct Catch {
+    is_it: fn(&[u8]) -> bool,
+    side: Side,
+}
+
+/// Where the line stops: what is caught has not passed, or its answer has not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    Before,
+    Behind,
 }
 
 impl Proxy {
     /// Passes connections to a port of its own on to that address.
     pub async fn to(target: SocketAddr) -> Result<Self> {
+        let proxy = Self::nowhere().await?;
+        proxy.lead_to(target);
+        Ok(proxy)
+    }
+
+    /// For a target that has to know this address first. Until it is told, connections are reset.
+    pub async fn nowhere() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
         let address = listener.local_addr()?;
-        let (conditions, seen) = watch::channel(Conditions::default());
+        let (conditions, _) = watch::channel(Conditions::default());
         let marks = Arc::default();
-        let accepting = tokio::spawn(accept(listener, target, seen, Arc::clone(&marks)));
+        let accepting = tokio::spawn(accept(listener, conditions.clone(), Arc::clone(&marks)));
         Ok(Self { address, conditions, marks, accepting })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.change(|conditions| conditions.target = Some(target));
     }
 
     /// Every byte of that way comes so much later.
@@ -124,10 +153,21 @@ impl Proxy {
         lock(&self.marks).flip = Some((way, bytes));
     }
 
-    /// Whether what was to happen at some byte is still to come.
+    /// At the first piece up that is such a one, nothing passes any more, in no connection, until
+    /// [`Self::flow`]. What a client writes at once comes in one piece while it is small.
+    pub fn catch(&self, side: Side, is_it: fn(&[u8]) -> bool) {
+        lock(&self.marks).catch = Some(Catch { is_it, side });
+    }
+
+    /// Whether what was to happen at some byte or piece is still to come.
     pub fn is_armed(&self) -> bool {
         let marks = lock(&self.marks);
-        marks.cut.is_some() || marks.flip.is_some()
+        marks.cut.is_some() || marks.flip.is_some() || marks.catch.is_some()
+    }
+
+    /// How often somebody has connected, whether it was taken or not.
+    pub fn attempts(&self) -> u64 {
+        lock(&self.marks).attempts
     }
 
     fn change(&self, change: impl FnOnce(&mut Conditions)) {
@@ -149,12 +189,23 @@ impl Conditions {
         }
     }
 
+    fn stall(&mut self) {
+        self.up.stalls = true;
+        self.down.stalls = true;
+    }
+
     fn on(mut self, way: Way) -> Lane {
         *self.lane(way)
     }
 }
 
 impl Marks {
+    /// Where the line is to stop at this piece.
+    fn stop(&mut self, way: Way, piece: &[u8]) -> Option<Side> {
+        let caught = self.catch.take_if(|catch| way == Way::Up && (catch.is_it)(piece));
+        caught.map(|catch| catch.side)
+    }
+
     /// Passes a piece on, changed where it is to be. `Err`: only so many bytes of it, then the cut.
     fn pass(&mut self, way: Way, piece: &mut [u8]) -> Result<(), usize> {
         if let Some(index) = reach(&mut self.flip, way, piece.len() as u64, |left, len| left < len)
@@ -188,17 +239,18 @@ fn reach(
 
 async fn accept(
     listener: TcpListener,
-    target: SocketAddr,
-    conditions: watch::Receiver<Conditions>,
+    conditions: watch::Sender<Conditions>,
     marks: Arc<Mutex<Marks>>,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        if conditions.borrow().refuses {
+        lock(&marks).attempts += 1;
+        let now = *conditions.borrow();
+        let Some(target) = now.target.filter(|_| !now.refuses) else {
             reset(&client);
             continue;
-        }
+        };
         let (conditions, marks) = (conditions.clone(), Arc::clone(&marks));
         connections.spawn(async move {
             match TcpStream::connect(target).await {

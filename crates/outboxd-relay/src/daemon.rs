@@ -114,7 +114,7 @@ pub(crate) fn refused(error: &SinkError) -> Stop {
         SinkError::Transport(_) => {
             (Code::KafkaUnreachable, "Kafka cannot be reached", sink::UNREACHABLE_HINT)
         }
-        SinkError::Unauthorized(_) => (
+        SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => (
             Code::Permission,
             "Kafka refuses this user",
             "check kafka.security.sasl, and the rights of the Kafka user: it reads, writes, creates \

@@ -196,7 +196,7 @@ pub fn kafka(config: &Config) -> Result<kafka::KafkaSettings, Stop> {
     let config = &config.kafka;
     let settings = kafka::KafkaSettings {
         bootstrap_servers: config.bootstrap_servers.join(","),
-        security: security(&config.security)?,
+        security: security(&config.security),
         compression: match config.compression {
             config::Compression::None => kafka::Compression::None,
             config::Compression::Gzip => kafka::Compression::Gzip,
@@ -230,23 +230,17 @@ pub fn creation(config: &Config) -> Option<NewTopics> {
     })
 }
 
-fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
-    let read = |secret: &config::Secret| {
-        secret.read().map_err(|error| Stop::new(Code::Config, crate::error_chain(&error)))
-    };
-    let login = match &config.sasl {
-        Some(sasl) => Some(kafka::SaslLogin {
-            mechanism: match sasl.mechanism {
-                config::SaslMechanism::Plain => kafka::SaslMechanism::Plain,
-                config::SaslMechanism::ScramSha256 => kafka::SaslMechanism::ScramSha256,
-                config::SaslMechanism::ScramSha512 => kafka::SaslMechanism::ScramSha512,
-            },
-            username: sasl.username.clone(),
-            password: read(&sasl.password)?,
-        }),
-        None => None,
-    };
-    Ok(kafka::Security {
+fn security(config: &config::KafkaSecurity) -> kafka::Security {
+    let login = config.sasl.as_ref().map(|sasl| kafka::SaslLogin {
+        mechanism: match sasl.mechanism {
+            config::SaslMechanism::Plain => kafka::SaslMechanism::Plain,
+            config::SaslMechanism::ScramSha256 => kafka::SaslMechanism::ScramSha256,
+            config::SaslMechanism::ScramSha512 => kafka::SaslMechanism::ScramSha512,
+        },
+        username: sasl.username.clone(),
+        password: sasl.password.clone(),
+    });
+    kafka::Security {
         protocol: match config.protocol {
             config::SecurityProtocol::Plaintext => kafka::SecurityProtocol::Plaintext,
             config::SecurityProtocol::Ssl => kafka::SecurityProtocol::Ssl,
@@ -258,10 +252,10 @@ fn security(config: &config::KafkaSecurity) -> Result<kafka::Security, Stop> {
             ca: config.tls.ca.clone(),
             certificate: config.tls.cert.clone(),
             key: config.tls.key.clone(),
-            key_password: config.tls.key_password.as_ref().map(read).transpose()?,
+            key_password: config.tls.key_password.clone(),
             verify_hostname: true,
         },
-    })
+    }
 }
 
 /// What librdkafka allocates for a record with three headers beside the bytes of the record itself.

@@ -70,6 +70,12 @@ pub enum Error {
     #[error("there is no broker {node} in a cluster of {brokers}")]
     NoSuchBroker { node: usize, brokers: usize },
 
+    #[error("{found} detours were given for {brokers} brokers")]
+    Detours { found: usize, brokers: usize },
+
+    #[error("brokers in containers have no detours: set OUTBOXD_SANDBOX=processes")]
+    DetoursInContainers,
+
     #[error("there is no extra listener {0}")]
     NoSuchListener(String),
 

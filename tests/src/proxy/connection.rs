@@ -11,14 +11,14 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Conditions, Lane, Marks, Way, lock};
+use super::{Conditions, Lane, Marks, Side, Way, lock};
 
 /// Bytes, and when they may go on.
 type Piece = (Instant, Vec<u8>);
 
 struct Line<'a> {
     way: Way,
-    conditions: watch::Receiver<Conditions>,
+    conditions: watch::Sender<Conditions>,
     marks: &'a Mutex<Marks>,
 }
 
@@ -26,10 +26,11 @@ struct Line<'a> {
 pub(super) async fn carry(
     mut client: TcpStream,
     mut server: TcpStream,
-    mut conditions: watch::Receiver<Conditions>,
+    conditions: watch::Sender<Conditions>,
     marks: &Mutex<Marks>,
 ) {
-    let resets = conditions.borrow_and_update().resets;
+    let resets = conditions.borrow().resets;
+    let mut seen = conditions.subscribe();
     // Small messages are to be as late as they are told to be, not later.
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
@@ -43,7 +44,7 @@ pub(super) async fn carry(
     };
     let is_broken = tokio::select! {
         carried = carried => carried.is_err(),
-        _ = conditions.wait_for(|now| now.resets > resets) => true,
+        _ = seen.wait_for(|now| now.resets > resets) => true,
     };
     if is_broken {
         reset(&client);
@@ -60,7 +61,7 @@ pub(super) fn reset(stream: &TcpStream) {
 impl Line<'_> {
     async fn pass(self, from: ReadHalf<'_>, to: WriteHalf<'_>) -> io::Result<()> {
         let closes = self.lane().closes;
-        let mut conditions = self.conditions.clone();
+        let mut conditions = self.conditions.subscribe();
         let (sender, pieces) = mpsc::channel(PIECES);
         let mut to = to;
         tokio::select! {
@@ -97,6 +98,13 @@ impl Line<'_> {
         while let Some((due, mut piece)) = pieces.recv().await {
             sleep_until(due).await;
             self.wait_until_it_flows().await;
+            let stop = lock(self.marks).stop(self.way, &piece);
+            if stop.is_some() {
+                self.conditions.send_modify(Conditions::stall);
+            }
+            if stop == Some(Side::Before) {
+                self.wait_until_it_flows().await;
+            }
             let passed = lock(self.marks).pass(self.way, &mut piece);
             let length = passed.err().unwrap_or(piece.len());
             to.write_all(&piece[..length]).await?;
@@ -113,7 +121,7 @@ impl Line<'_> {
     }
 
     async fn wait_until_it_flows(&self) {
-        let mut conditions = self.conditions.clone();
+        let mut conditions = self.conditions.subscribe();
         // An error: the proxy is gone, and this is about to be.
         let _ = conditions.wait_for(|now| !now.on(self.way).stalls).await;
     }

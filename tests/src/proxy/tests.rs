@@ -166,11 +166,49 @@ async fn new_connections_are_refused_for_a_while() {
     ends.proxy.refuse(true);
     let mut refused = TcpStream::connect(ends.proxy.address()).await.unwrap();
     expect_reset(&mut refused).await;
+    assert_eq!(ends.proxy.attempts(), 2);
     ends.expect_echo().await;
     ends.proxy.refuse(false);
     ends.client = TcpStream::connect(ends.proxy.address()).await.unwrap();
     ends.server = ends.listener.accept().await.unwrap().0;
     ends.expect_echo().await;
+}
+
+#[tokio::test]
+async fn nothing_passes_until_the_target_is_known() {
+    let proxy = Proxy::nowhere().await.unwrap();
+    let mut early = TcpStream::connect(proxy.address()).await.unwrap();
+    expect_reset(&mut early).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    proxy.lead_to(listener.local_addr().unwrap());
+    let client = TcpStream::connect(proxy.address()).await.unwrap();
+    let server = listener.accept().await.unwrap().0;
+    Ends { proxy, listener, client, server }.expect_echo().await;
+}
+
+#[tokio::test]
+async fn all_stops_before_a_piece_or_behind_it() {
+    for (side, passed) in [(Side::Before, false), (Side::Behind, true)] {
+        let mut ends = Ends::new().await;
+        ends.proxy.catch(side, |piece| piece == b"this one");
+        ends.expect_echo().await;
+        assert!(ends.proxy.is_armed());
+        ends.client.write_all(b"this one").await.unwrap();
+        match passed {
+            true => assert_eq!(read(&mut ends.server, 8).await, b"this one"),
+            false => expect_nothing(&mut ends.server).await,
+        }
+        assert!(!ends.proxy.is_armed());
+        ends.server.write_all(b"answer").await.unwrap();
+        expect_nothing(&mut ends.client).await;
+        ends.proxy.flow();
+        assert_eq!(read(&mut ends.client, 6).await, b"answer");
+        if !passed {
+            assert_eq!(read(&mut ends.server, 8).await, b"this one");
+        }
+        ends.client.write_all(b"this one").await.unwrap();
+        assert_eq!(read(&mut ends.server, 8).await, b"this one", "only once");
+    }
 }
 
 /// No wait in order to synchronise: for so long nothing may be seen, or something must take.

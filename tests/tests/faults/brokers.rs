@@ -133,7 +133,7 @@ impl Victim {
 }
 
 /// The broker that leads a partition now.
-fn leader(stage: &Stage, topic: &str, partition: i32) -> Result<usize> {
+pub(crate) fn leader(stage: &Stage, topic: &str, partition: i32) -> Result<usize> {
     let consumer: BaseConsumer = stage.cluster().config().create()?;
     let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
     let topic = metadata.topics().first().context("no such topic")?;

@@ -3,10 +3,12 @@
 //!
 //! A test that hurts a server starts one of its own; the others share.
 
+mod access;
 mod brokers;
 mod bulk;
 mod exactly_once;
 mod failpoints;
+mod far;
 mod gates;
 mod kills;
 mod limits;
@@ -20,6 +22,7 @@ mod outages;
 mod patience;
 mod position;
 mod postgres;
+mod power;
 mod server_log;
 mod soak;
 mod stage;

@@ -13,7 +13,8 @@ use super::link::LinkFailure;
 use crate::daemon;
 use crate::failpoints::{self, Step};
 use crate::open::{Opener, Watch, Watched};
-use crate::sink::{Committed, Extent, ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
+use crate::sink::{Committed, Extent, ProgressRead, Sink, SinkError};
+use crate::sink::{LOGIN_HINT, UNREACHABLE_HINT};
 
 pub(super) struct Tasks {
     set: JoinSet<Answer>,
@@ -21,6 +22,8 @@ pub(super) struct Tasks {
     of_session: Vec<AbortHandle>,
     /// The one that the producer is busy with.
     of_producer: Option<AbortHandle>,
+    /// Kafka has answered this process: a login that it refuses now may be one that was changed.
+    was_let_in: bool,
     opener: Arc<Opener>,
 }
 
@@ -45,7 +48,13 @@ pub(super) enum Answer {
 
 impl Tasks {
     pub(super) fn new(opener: Arc<Opener>) -> Self {
-        Self { set: JoinSet::new(), of_session: Vec::new(), of_producer: None, opener }
+        Self {
+            set: JoinSet::new(),
+            of_session: Vec::new(),
+            of_producer: None,
+            was_let_in: false,
+            opener,
+        }
     }
 
     pub(super) fn describe_topic(
@@ -160,7 +169,10 @@ impl<S: Sink> Runner<S> {
     fn transaction_failed(&mut self, error: &SinkError) {
         let now = self.stopwatch.now();
         match error {
-            SinkError::Transport(error) => self.relay.handle_transaction_failed(now, error),
+            // It was let in before: progress was read.
+            SinkError::Transport(error) | SinkError::LoginRefused(error) => {
+                self.relay.handle_transaction_failed(now, error);
+            }
             _ => self.relay.handle_stop(now, no_transactions(error)),
         }
     }
@@ -168,16 +180,15 @@ impl<S: Sink> Runner<S> {
     fn take_progress(&mut self, purpose: Purpose, result: Result<ProgressRead, SinkError>) {
         let now = self.stopwatch.now();
         let read = match result {
-            Ok(read) => read,
+            Ok(read) => {
+                self.tasks.was_let_in = true;
+                read
+            }
+            Err(SinkError::LoginRefused(error)) if self.tasks.was_let_in => {
+                return self.read_again(purpose, &error, LOGIN_HINT);
+            }
             Err(SinkError::Transport(error)) => {
-                tracing::warn!(
-                    event = "progress.unreadable",
-                    error,
-                    hint = UNREACHABLE_HINT,
-                    "progress topic: trying again"
-                );
-                let again = self.sink.read_progress(purpose.extent());
-                return self.tasks.read_progress(purpose, READ_AGAIN, again);
+                return self.read_again(purpose, &error, UNREACHABLE_HINT);
             }
             Err(error) => return self.relay.handle_stop(now, unreadable(&error)),
         };
@@ -191,9 +202,17 @@ impl<S: Sink> Runner<S> {
     }
 }
 
+impl<S: Sink> Runner<S> {
+    fn read_again(&mut self, purpose: Purpose, error: &str, hint: &str) {
+        tracing::warn!(event = "progress.unreadable", error, hint, "progress topic: trying again");
+        let again = self.sink.read_progress(purpose.extent());
+        self.tasks.read_progress(purpose, READ_AGAIN, again);
+    }
+}
+
 fn unreadable(error: &SinkError) -> Stop {
     let code = match error {
-        SinkError::Unauthorized(_) => Code::Permission,
+        SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => Code::Permission,
         SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
     };
     Stop::new(code, "the progress topic cannot be used")
@@ -203,7 +222,7 @@ fn unreadable(error: &SinkError) -> Stop {
 
 fn no_transactions(error: &SinkError) -> Stop {
     let code = match error {
-        SinkError::Unauthorized(_) => Code::Permission,
+        SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => Code::Permission,
         SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
     };
     Stop::new(code, "Kafka transactions cannot be used").detail(error.to_string()).hint(

@@ -1,8 +1,8 @@
 //! What librdkafka has to say, as log events of ours; and the reason behind its bare error codes.
 //!
 //! A broker that is away is no fault of the relay and is reported by every connection again and
-//! again: at most one warning per [`WARN_INTERVAL`], with the number of those held back. librdkafka
-//! puts no secret into its messages, and no payload.
+//! again: at most one warning of a kind per [`WARN_INTERVAL`], with the number of those held back.
+//! librdkafka puts no secret into its messages, and no payload.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tracing::{debug, warn};
 
-use super::UNREACHABLE_HINT;
+use super::{LOGIN_HINT, UNREACHABLE_HINT};
 
 /// Shared by the clients of one sink; clones are one log.
 #[derive(Clone, Debug, Default)]
@@ -31,33 +31,36 @@ pub(super) enum Trouble {
 #[derive(Debug, Default)]
 struct State {
     trouble: Option<(Instant, Trouble)>,
-    warned_at: Option<Instant>,
+    unreachable: Warnings,
+    refused: Warnings,
+}
+
+/// Those of one kind: what is refused is news when it was out of reach a moment ago.
+#[derive(Debug, Default)]
+struct Warnings {
+    last_at: Option<Instant>,
     held_back: u32,
 }
 
 impl ClientLog {
     pub(super) fn handle_error(&self, error: &KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        let Some(trouble) = trouble(code, reason) else {
+        let Some(trouble) = trouble(error, reason) else {
             debug!(event = "kafka.client_error", error = %error, reason);
             return;
         };
         let Some(held_back) = self.record(trouble) else { return };
-        match code {
-            Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
-                let hint = "check kafka.security.sasl: mechanism, user name, password";
-                warn!(
-                    event = "kafka.login_refused",
-                    reason, hint, held_back, "Kafka refused the login: trying again"
-                );
-            }
-            _ => {
-                let hint = UNREACHABLE_HINT;
-                warn!(
-                    event = "kafka.unreachable",
-                    reason, hint, held_back, "Kafka cannot be reached: trying again"
-                );
-            }
+        if is_login_refused(error) {
+            let hint = LOGIN_HINT;
+            warn!(
+                event = "kafka.login_refused",
+                reason, hint, held_back, "Kafka refused the login: trying again"
+            );
+        } else {
+            let hint = UNREACHABLE_HINT;
+            warn!(
+                event = "kafka.unreachable",
+                reason, hint, held_back, "Kafka cannot be reached: trying again"
+            );
         }
     }
 
@@ -83,18 +86,29 @@ impl ClientLog {
     fn record(&self, trouble: Trouble) -> Option<u32> {
         let now = Instant::now();
         let mut state = self.state();
+        let warnings = match &trouble {
+            Trouble::Unreachable(_) => &mut state.unreachable,
+            Trouble::LoginRefused(_) => &mut state.refused,
+        };
+        let held_back = warnings.next(now);
         state.trouble = Some((now, trouble));
-        if state.warned_at.is_some_and(|at| now.duration_since(at) < WARN_INTERVAL) {
-            state.held_back += 1;
-            return None;
-        }
-        state.warned_at = Some(now);
-        Some(std::mem::take(&mut state.held_back))
+        held_back
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here is left half changed by a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Warnings {
+    fn next(&mut self, now: Instant) -> Option<u32> {
+        if self.last_at.is_some_and(|at| now.duration_since(at) < WARN_INTERVAL) {
+            self.held_back += 1;
+            return None;
+        }
+        self.last_at = Some(now);
+        Some(std::mem::take(&mut self.held_back))
     }
 }
 
@@ -113,12 +127,17 @@ impl ClientContext for ClientLog {
 
 impl ConsumerContext for ClientLog {}
 
-fn trouble(code: Option<Code>, reason: &str) -> Option<Trouble> {
+pub(super) fn is_login_refused(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::Authentication | Code::SaslAuthenticationFailed))
+}
+
+fn trouble(error: &KafkaError, reason: &str) -> Option<Trouble> {
     let reason = reason.to_owned();
-    match code? {
-        Code::Authentication | Code::SaslAuthenticationFailed => {
-            Some(Trouble::LoginRefused(reason))
-        }
+    if is_login_refused(error) {
+        return Some(Trouble::LoginRefused(reason));
+    }
+    match error.rdkafka_error_code()? {
         Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::SSL => {
             Some(Trouble::Unreachable(reason))
         }
@@ -141,10 +160,12 @@ mod tests {
         let refused = || Trouble::Unreachable("connection refused".to_owned());
         assert_eq!(log.record(refused()), Some(0));
         assert_eq!(log.record(refused()), None);
+        let login_refused = || Trouble::LoginRefused("bad password".to_owned());
+        assert_eq!(log.record(login_refused()), Some(0), "of another kind");
         log.handle_error(&KafkaError::Global(Code::Authentication), "bad password");
         log.handle_error(&KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
-        let expected = Trouble::LoginRefused("bad password".to_owned());
-        assert_eq!(log.recent_trouble(), Some(expected));
-        assert_eq!(log.state().held_back, 2);
+        assert_eq!(log.recent_trouble(), Some(login_refused()));
+        let state = log.state();
+        assert_eq!((state.unreachable.held_back, state.refused.held_back), (1, 1));
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn create(
     let options = AdminOptions::new()
         .request_timeout(Some(CREATE_TIMEOUT))
         .operation_timeout(Some(CREATE_TIMEOUT));
-    let results = lookup.admin.create_topics([&topic], &options).await;
+    let results = lookup.admin()?.create_topics([&topic], &options).await;
     let results = results.map_err(|error| create_error(lookup, &error))?;
     match results.into_iter().next() {
         Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),

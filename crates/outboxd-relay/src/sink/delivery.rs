@@ -11,8 +11,9 @@ use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use super::acks::ReportSender;
-use super::client_log::ClientLog;
+use super::client_log::{ClientLog, is_login_refused};
 use super::reading::header;
+use super::settings::Credentials;
 use super::verdict::{cause_of_failure, describe};
 use super::{Refusal, Report};
 
@@ -20,6 +21,9 @@ use super::{Refusal, Report};
 pub(super) struct Delivery {
     reports: ReportSender,
     log: ClientLog,
+    credentials: Credentials,
+    /// Its end was reported.
+    over: AtomicBool,
     dead: AtomicBool,
     /// Errors that were not fatal: connections and requests that failed.
     troubles: AtomicU64,
@@ -27,10 +31,12 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(reports: ReportSender, log: ClientLog) -> Self {
+    pub(super) fn new(reports: ReportSender, log: ClientLog, credentials: Credentials) -> Self {
         Self {
             reports,
             log,
+            credentials,
+            over: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             troubles: AtomicU64::new(0),
             client: OnceLock::new(),
@@ -43,16 +49,21 @@ impl Delivery {
         assert!(attached.is_ok(), "a context belongs to one producer");
     }
 
-    /// Its end is no news any more.
+    /// Nothing is sent any more, and its end is no news.
     pub(super) fn resign(&self) {
+        self.over.store(true, Ordering::Release);
         self.dead.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_outdated_credentials(&self) -> bool {
+        self.credentials.are_outdated()
     }
 
     pub(super) fn troubles(&self) -> u64 {
         self.troubles.load(Ordering::Acquire)
     }
 
-    /// A fatal error was reported.
+    /// There was a fatal error, or it has resigned.
     pub(super) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Acquire)
     }
@@ -90,9 +101,12 @@ impl ClientContext for Delivery {
         if !self.is_fatal() {
             self.troubles.fetch_add(1, Ordering::AcqRel);
             self.log.handle_error(&error, reason);
+            if is_login_refused(&error) && self.has_outdated_credentials() {
+                self.end("Kafka refused the login, and there is another by now");
+            }
         // More errors may follow the fatal one, and rdkafka calls twice for each.
         } else if !self.dead.swap(true, Ordering::AcqRel) {
-            self.reports.rare(Report::Fatal { error: reason.to_owned() });
+            self.end(reason);
         }
     }
 
@@ -100,6 +114,14 @@ impl ClientContext for Delivery {
 }
 
 impl Delivery {
+    /// Reported once. What is still held is given up when the sink has taken the report, so that
+    /// nothing handed over behind it overtakes what was given up.
+    fn end(&self, reason: &str) {
+        if !self.over.swap(true, Ordering::AcqRel) {
+            self.reports.rare(Report::Fatal { error: reason.to_owned() });
+        }
+    }
+
     /// The code of an error event does not tell: a fatal one comes with the code of its cause.
     fn is_fatal(&self) -> bool {
         // A producer that is being dropped is no longer there, and its end no news.

@@ -100,8 +100,10 @@ impl Sink for KafkaSink {
 
     fn next_report(&mut self) -> Option<Report> {
         let report = self.reports.next()?;
-        if !matches!(report, Report::Fatal { .. }) {
-            self.outstanding -= 1;
+        match (&report, &self.producer) {
+            (Report::Fatal { .. }, Some(producer)) => producer.condemn(),
+            (Report::Fatal { .. }, None) => {}
+            _ => self.outstanding -= 1,
         }
         Some(report)
     }
@@ -131,7 +133,8 @@ impl Sink for KafkaSink {
     fn replace_producer(&mut self) -> Result<(), SinkError> {
         let batch_bytes = self.lookup.batch_bytes();
         let config = self.settings.producer_config(batch_bytes)?;
-        let producer = Producer::start(&config, self.sender.clone(), self.log.clone())?;
+        let security = &self.settings.security;
+        let producer = Producer::start(&config, security, self.sender.clone(), self.log.clone())?;
         if let Some(former) = self.producer.replace(producer) {
             former.abandon();
         }
@@ -140,7 +143,9 @@ impl Sink for KafkaSink {
     }
 
     fn fence(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send + 'static {
-        let is_fit = self.producer.is_some() && self.lookup.batch_bytes() >= self.batch_bytes;
+        let is_fresh = |producer: &Producer| !producer.has_outdated_credentials();
+        let is_fit = self.producer.as_ref().is_some_and(is_fresh)
+            && self.lookup.batch_bytes() >= self.batch_bytes;
         let replaced = if is_fit { Ok(()) } else { self.replace_producer() };
         let fenced = self.producer.as_ref().map(Producer::fence);
         let log = self.log.clone();

@@ -195,6 +195,9 @@ pub struct ProduceError {
     pub error: String,
 }
 
+/// What to look at while Kafka refuses the login.
+pub(crate) const LOGIN_HINT: &str = "check kafka.security.sasl: mechanism, user name, password";
+
 /// What to look at while Kafka does not answer.
 pub(crate) const UNREACHABLE_HINT: &str = "check kafka.bootstrap_servers, that a broker runs there, \
                                            that its advertised.listeners can be reached from here, \
@@ -206,6 +209,8 @@ pub enum SinkError {
     #[error("{0}")]
     Transport(String),
     #[error("{0}")]
+    LoginRefused(String),
+    #[error("{0}")]
     Unauthorized(String),
     #[error("{0}")]
     Config(String),
@@ -213,6 +218,10 @@ pub enum SinkError {
 
 impl From<SettingsError> for SinkError {
     fn from(error: SettingsError) -> Self {
-        Self::Config(error.to_string())
+        match error {
+            // It could be read at the start: another secret is on its way.
+            SettingsError::Unreadable { reason } => Self::LoginRefused(reason),
+            error => Self::Config(error.to_string()),
+        }
     }
 }

@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use super::acks::ReportSender;
 use super::client_log::ClientLog;
 use super::delivery::{Delivery, PROGRESS, opaque};
-use super::settings::{SettingsError, TRANSACTIONAL_ID};
+use super::settings::{Credentials, Security, SettingsError, TRANSACTIONAL_ID};
 use super::verdict::{cause_of_rejection, describe};
 use super::{Committed, ProduceError, RefusalCause, SinkError};
 
@@ -41,11 +41,13 @@ impl Producer {
     /// It is transactional if `config` names a transactional id.
     pub(super) fn start(
         config: &ClientConfig,
+        security: &Security,
         reports: ReportSender,
         log: ClientLog,
     ) -> Result<Self, SinkError> {
+        let credentials = Credentials::new(security.clone(), config.clone());
         let client: BaseProducer<Delivery> = config
-            .create_with_context(Delivery::new(reports, log))
+            .create_with_context(Delivery::new(reports, log, credentials))
             .map_err(SettingsError::from_client)?;
         let client = Arc::new(client);
         client.context().attach(&client);
@@ -83,12 +85,29 @@ impl Producer {
     }
 }
 
+/// Its end.
+impl Producer {
+    /// Its end was reported: what it holds is given up, and it takes nothing more.
+    pub(super) fn condemn(&self) {
+        self.client.context().resign();
+    }
+
+    /// Brokers that let it in would not let one in that is made now, or the other way round.
+    pub(super) fn has_outdated_credentials(&self) -> bool {
+        self.client.context().has_outdated_credentials()
+    }
+}
+
 /// Transactions. librdkafka blocks in all of it but the begin.
 impl Producer {
     /// With the first that is sent in it.
     fn begin(&mut self) -> Result<(), ProduceError> {
+        let lost = RefusalCause::ProducerLost { possibly_persisted: false };
+        if self.client.context().is_dead() {
+            let error = "the producer is dead".to_owned();
+            return Err(ProduceError { cause: lost, error });
+        }
         if self.transaction == Some(Transaction::Closed) {
-            let lost = RefusalCause::ProducerLost { possibly_persisted: false };
             let begun = self.client.begin_transaction();
             begun.map_err(|error| ProduceError { cause: lost, error: describe(&error) })?;
             self.transaction = Some(Transaction::Open);

@@ -3,8 +3,9 @@
 //! One question, one answer: whether an unknown topic is asked for again is the caller's business.
 //! A look-up creates a topic only where that is switched on.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use outboxd_core::topic::{TopicError, TopicInfo};
@@ -18,17 +19,24 @@ use tokio::task::spawn_blocking;
 use super::SinkError;
 use super::client_log::{ClientLog, Trouble};
 use super::creation::{NewTopics, create};
-use super::settings::{BATCH_BYTES, KafkaSettings, SettingsError};
+use super::settings::{BATCH_BYTES, Credentials, KafkaSettings, SettingsError};
 use super::verdict::{code_of, describe};
 
 /// A client of its own, so that a question never waits behind records.
 pub(super) struct Lookup {
-    pub(super) admin: AdminClient<Silent>,
+    admin: Mutex<Admin>,
+    settings: KafkaSettings,
     log: ClientLog,
     /// How to create a topic that does not exist; `None`: not at all.
     creation: Option<NewTopics>,
     /// The lowest `max.message.bytes` seen.
     limit_min: AtomicUsize,
+}
+
+/// And what it logs in with.
+struct Admin {
+    client: Arc<AdminClient<Silent>>,
+    credentials: Credentials,
 }
 
 pub(super) struct Description {
@@ -39,11 +47,21 @@ pub(super) struct Description {
 
 impl Lookup {
     pub(super) fn open(settings: &KafkaSettings, log: ClientLog) -> Result<Self, SinkError> {
-        let mut config = settings.client_config()?;
-        // Nobody polls this client for log lines; those kept for us would pile up.
-        config.set_log_level(RDKafkaLogLevel::Emerg);
-        let admin = config.create_with_context(Silent).map_err(SettingsError::from_client)?;
-        Ok(Self { admin, log, creation: None, limit_min: AtomicUsize::new(usize::MAX) })
+        let admin = Mutex::new(Admin::open(settings)?);
+        let (settings, limit_min) = (settings.clone(), AtomicUsize::new(usize::MAX));
+        Ok(Self { admin, settings, log, creation: None, limit_min })
+    }
+
+    /// A client that logs in as the settings say now.
+    pub(super) fn admin(&self) -> Result<Arc<AdminClient<Silent>>, SinkError> {
+        // Nothing is left half changed by a panic.
+        let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        if admin.credentials.are_outdated() {
+            let former = std::mem::replace(&mut *admin, Admin::open(&self.settings)?);
+            // Closing a client takes a moment, for which nobody should wait.
+            thread::spawn(move || drop(former));
+        }
+        Ok(Arc::clone(&admin.client))
     }
 
     pub(super) fn creating(self, creation: Option<NewTopics>) -> Self {
@@ -108,8 +126,8 @@ impl Lookup {
 
     /// How many there are, and a broker to ask for more.
     fn partitions(&self, topic: &str) -> Result<(u32, Option<i32>), TopicError> {
-        let metadata = self
-            .admin
+        let admin = self.admin().map_err(|error| TopicError::Transport(error.to_string()))?;
+        let metadata = admin
             .inner()
             .fetch_metadata(Some(topic), LOOKUP_TIMEOUT)
             .map_err(|error| self.topic_error(&error))?;
@@ -135,7 +153,8 @@ impl Lookup {
     ) -> Result<Option<ConfigResource>, TopicError> {
         let options = AdminOptions::new().request_timeout(Some(LOOKUP_TIMEOUT)).broker_id(broker);
         let asked = [ResourceSpecifier::Topic(topic)];
-        match self.admin.describe_configs(&asked, &options).await {
+        let admin = self.admin().map_err(|error| TopicError::Transport(error.to_string()))?;
+        match admin.describe_configs(&asked, &options).await {
             // A refusal for one resource comes out of rdkafka as a resource without entries.
             Ok(resources) => {
                 let readable = |resource: &ConfigResource| !resource.entries.is_empty();
@@ -166,13 +185,24 @@ impl Lookup {
     }
 }
 
+impl Admin {
+    fn open(settings: &KafkaSettings) -> Result<Self, SinkError> {
+        let mut config = settings.client_config()?;
+        // Nobody polls this client for log lines; those kept for us would pile up.
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        let client = config.create_with_context(Silent).map_err(SettingsError::from_client)?;
+        let credentials = Credentials::new(settings.security.clone(), config);
+        Ok(Self { client: Arc::new(client), credentials })
+    }
+}
+
 pub(super) fn explain(error: &KafkaError, log: &ClientLog) -> SinkError {
     if let Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) = code_of(error)
     {
         return SinkError::Unauthorized(describe(error));
     }
     match log.recent_trouble() {
-        Some(Trouble::LoginRefused(reason)) => SinkError::Unauthorized(reason),
+        Some(Trouble::LoginRefused(reason)) => SinkError::LoginRefused(reason),
         Some(Trouble::Unreachable(reason)) => SinkError::Transport(reason),
         None => SinkError::Transport(describe(error)),
     }

@@ -5,6 +5,7 @@
 
 mod environment;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use testcontainers::{ContainerRequest, GenericImage, ImageExt};
@@ -32,6 +33,9 @@ struct Broker {
 
 impl ContainerKafka {
     pub(crate) async fn start(options: KafkaOptions) -> Result<Self> {
+        if !options.detours.is_empty() {
+            return Err(Error::DetoursInContainers);
+        }
         let guard = Guard::start()?;
         let mut brokers = Vec::new();
         for node in 1..=options.brokers.count() {
@@ -60,6 +64,10 @@ impl ContainerKafka {
 
     /// Processes in a container have their ids in the engine's name space, not in this machine's.
     pub(crate) fn broker_pid(&self, _node: usize) -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn data_dir(&self, _node: usize) -> Option<PathBuf> {
         None
     }
 

@@ -2,6 +2,8 @@
 
 mod options;
 
+use std::path::PathBuf;
+
 pub(crate) use self::options::base_settings;
 pub use self::options::{Brokers, KafkaOptions};
 #[cfg(not(feature = "containers"))]
@@ -80,6 +82,11 @@ impl Kafka {
     /// Process id of a broker on this machine; none where it is not running or not visible.
     pub fn broker_pid(&self, node: usize) -> Option<u32> {
         dispatch!(&self.cluster, cluster => cluster.broker_pid(node))
+    }
+
+    /// A broker's data; none where its files are not this machine's.
+    pub fn data_dir(&self, node: usize) -> Option<PathBuf> {
+        dispatch!(&self.cluster, cluster => cluster.data_dir(node))
     }
 
     /// Stops a broker as an operator would and waits until it is gone.

@@ -25,6 +25,11 @@ pub struct KafkaOptions {
     /// Security protocols (`SSL`, `SASL_PLAINTEXT`, `SASL_SSL`) of listeners beside the plaintext
     /// one, each reached through `Kafka::bootstrap_of`. What they need goes into `settings`.
     pub listeners: Vec<String>,
+    /// Ports of this machine that lead to the brokers by a detour of the caller's, such as a proxy,
+    /// one for each broker. Whoever connects there is told these addresses, and no others, so that
+    /// all of its connections take the detour. Its end is the listener [`Self::DETOUR`]. Only for
+    /// brokers that are processes.
+    pub detours: Vec<u16>,
     /// Files put beside server.properties, the brokers' working folder, such as key stores.
     pub files: Vec<(String, Vec<u8>)>,
     /// Added to the arguments of `StorageTool format`, such as `--add-scram`. A cluster with any
@@ -40,9 +45,40 @@ impl Default for KafkaOptions {
             brokers: Brokers::One,
             settings: Vec::new(),
             listeners: Vec::new(),
+            detours: Vec::new(),
             files: Vec::new(),
             format_args: Vec::new(),
             jvm_args: QUICK_START.iter().map(|&word| word.to_owned()).collect(),
+        }
+    }
+}
+
+impl KafkaOptions {
+    /// For `Kafka::bootstrap_of`: where detours lead.
+    pub const DETOUR: &str = "DETOUR";
+
+    /// A broker that asks who is there and what they may do. Users, each with a password, come to
+    /// the listener `SASL_PLAINTEXT` with SCRAM-SHA-512, and may do nothing until they are given
+    /// rights. Whoever uses the plaintext listener may do everything.
+    pub fn guarded(users: &[(&str, &str)]) -> Self {
+        let settings = [
+            ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+            ("super.users", "User:ANONYMOUS"),
+            ("sasl.enabled.mechanisms", "SCRAM-SHA-512"),
+            (
+                "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config",
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            ),
+        ];
+        let add = |&(name, password): &(&str, &str)| {
+            let user = format!("SCRAM-SHA-512=[name={name},password={password}]");
+            ["--add-scram".to_owned(), user]
+        };
+        Self {
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            listeners: vec!["SASL_PLAINTEXT".to_owned()],
+            format_args: users.iter().flat_map(add).collect(),
+            ..Self::default()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How to reach Kafka: what an operator may choose, and what outboxd's guarantees fix.
 
+mod credentials;
 mod fixed;
 mod security;
 
@@ -10,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
+pub(super) use self::credentials::Credentials;
 pub use self::security::{SaslLogin, SaslMechanism, Security, SecurityProtocol, TlsSettings};
 
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub enum SettingsError {
     LoginUnused { protocol: SecurityProtocol },
     #[error("TLS files are given, but the protocol {protocol} has no TLS")]
     TlsUnused { protocol: SecurityProtocol },
+    #[error("{reason}")]
+    Unreadable { reason: String },
     /// librdkafka's own judgement.
     #[error("the Kafka property {property} is not accepted: {reason}")]
     Rejected { property: String, reason: String },

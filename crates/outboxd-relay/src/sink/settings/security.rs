@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SettingsError;
+use crate::config::Secret;
 
 #[derive(Clone, Debug, Default)]
 pub struct Security {
@@ -29,7 +30,7 @@ pub enum SecurityProtocol {
 pub struct SaslLogin {
     pub mechanism: SaslMechanism,
     pub username: String,
-    pub password: SecretString,
+    pub password: Secret,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +46,7 @@ pub struct TlsSettings {
     pub ca: Option<PathBuf>,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
-    pub key_password: Option<SecretString>,
+    pub key_password: Option<Secret>,
     /// Whether a broker's certificate must carry the name it was reached by.
     pub verify_hostname: bool,
 }
@@ -57,6 +58,7 @@ impl Default for TlsSettings {
 }
 
 impl Security {
+    /// Reads the secrets: each client has them as they are when it is made.
     pub(super) fn apply(&self, config: &mut ClientConfig) -> Result<(), SettingsError> {
         config.set("security.protocol", self.protocol.name());
         self.apply_login(config)?;
@@ -74,7 +76,7 @@ impl Security {
         require_feature(login.mechanism.feature(), login.mechanism.name())?;
         config.set("sasl.mechanism", login.mechanism.name());
         config.set("sasl.username", &login.username);
-        config.set("sasl.password", login.password.expose_secret());
+        config.set(PASSWORD, read(&login.password)?.expose_secret());
         Ok(())
     }
 
@@ -97,7 +99,7 @@ impl Security {
             }
         }
         if let Some(password) = key_password {
-            config.set("ssl.key.password", password.expose_secret());
+            config.set(KEY_PASSWORD, read(password)?.expose_secret());
         }
         let identification = if *verify_hostname { "https" } else { "none" };
         config.set("ssl.endpoint.identification.algorithm", identification);
@@ -168,6 +170,10 @@ impl FromStr for SaslMechanism {
     }
 }
 
+fn read(secret: &Secret) -> Result<SecretString, SettingsError> {
+    secret.read().map_err(|error| SettingsError::Unreadable { reason: crate::error_chain(&error) })
+}
+
 fn require_feature(feature: &str, name: &str) -> Result<(), SettingsError> {
     let built_in = ClientConfig::new()
         .create_native_config()
@@ -185,3 +191,6 @@ fn text<'a>(property: &str, path: &'a Path) -> Result<&'a str, SettingsError> {
         reason: "the path is not UTF-8".to_owned(),
     })
 }
+
+pub(super) const PASSWORD: &str = "sasl.password";
+pub(super) const KEY_PASSWORD: &str = "ssl.key.password";

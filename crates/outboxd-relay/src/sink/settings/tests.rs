@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Secret;
 
 fn with_property(property: &str, value: &str) -> KafkaSettings {
     let mut settings = KafkaSettings::plaintext("localhost:9092");
@@ -9,7 +10,7 @@ fn with_property(property: &str, value: &str) -> KafkaSettings {
 fn with_login(mechanism: SaslMechanism) -> KafkaSettings {
     let mut settings = KafkaSettings::plaintext("localhost:9092");
     settings.security.protocol = SecurityProtocol::SaslPlaintext;
-    let (username, password) = ("relay".to_owned(), "swordfish".into());
+    let (username, password) = ("relay".to_owned(), Secret::Value("swordfish".into()));
     settings.security.login = Some(SaslLogin { mechanism, username, password });
     settings
 }

@@ -54,6 +54,10 @@ impl Broker {
         self.process.as_ref().and_then(|process| u32::try_from(process.pid()).ok())
     }
 
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
     pub(super) async fn log(&self) -> Result<String> {
         let log = tokio::fs::read(&self.log).await;
         let log = log.map_err(Error::io(format!("read the log of {}", self.name)))?;

@@ -41,9 +41,7 @@ impl ProcessKafka {
 
     async fn attempt(tools: &KafkaTools, options: &KafkaOptions) -> Result<Self> {
         let count = options.brokers.count();
-        let listeners = (0..count)
-            .map(|_| Listeners::reserve(&options.listeners))
-            .collect::<Result<Vec<_>>>()?;
+        let listeners = Listeners::of_all(options)?;
         let folder = Folder::create(Account::Own)?;
         let cluster_id = format::random_id()?;
         let mut brokers = Vec::new();
@@ -87,6 +85,10 @@ impl ProcessKafka {
 
     pub(crate) fn broker_pid(&self, node: usize) -> Option<u32> {
         self.brokers.get(node.checked_sub(1)?)?.pid()
+    }
+
+    pub(crate) fn data_dir(&self, node: usize) -> Option<PathBuf> {
+        Some(self.brokers.get(node.checked_sub(1)?)?.data_dir())
     }
 
     pub(crate) async fn stop_broker(&mut self, node: usize) -> Result<()> {
