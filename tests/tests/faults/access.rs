@@ -194,7 +194,7 @@ async fn a_password_that_was_changed_is_read_again() -> Result<()> {
     let (guarded, writers, relay) = changed_password(mode).await?;
     writers.stop().await?;
     relay.wait_event("producer.replaced").await?;
-    let lost = relay.lines().iter().filter(|line| line.event() == "producer.replaced");
+    let lost = relay.lines().into_iter().filter(|line| line.event() == "producer.replaced");
     let lost: u64 = lost.filter_map(|line| line.number("lost")).sum();
     // What a broker had when it went, and did not say so, goes again.
     let verdict = guarded.stage.conclude(mode, relay).await?;
