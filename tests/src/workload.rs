@@ -6,6 +6,7 @@
 mod transaction;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ pub struct Workload {
     pub transactions: Option<u64>,
     /// Sizes are spread evenly over the orders of magnitude up to this.
     pub payload_max: u64,
+    /// Of each writer between two transactions.
+    pub pause: Duration,
     pub seed: u64,
 }
 
@@ -55,13 +58,16 @@ impl Workload {
             writers: 4,
             transactions: Some(100),
             payload_max: 2_000,
+            pause: Duration::ZERO,
             seed: 1,
         }
     }
 
-    /// Writes until told to stop; small, because it comes to much.
+    /// Writes until told to stop: small rows, because it comes to much, and some thousand in a second,
+    /// which leaves most of the machine to what is tested.
     pub fn endless(kind: &str) -> Self {
-        Self { transactions: None, payload_max: 500, ..Self::new(kind) }
+        let pause = Duration::from_millis(10);
+        Self { transactions: None, payload_max: 500, pause, ..Self::new(kind) }
     }
 
     /// Runs to the end.

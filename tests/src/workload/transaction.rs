@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use futures_util::SinkExt;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
@@ -36,7 +37,10 @@ impl Writer {
         let mut left = self.workload.transactions.unwrap_or(u64::MAX);
         while left > 0 && !*stop.borrow() {
             match self.transaction(&client).await {
-                Ok(()) => left -= 1,
+                Ok(()) => {
+                    left -= 1;
+                    sleep(self.workload.pause).await;
+                }
                 Err(error) if client.is_closed() || error.is_closed() || is_shutdown(&error) => {
                     self.written.unknown += 1;
                     client = self.reconnect(&url).await?;

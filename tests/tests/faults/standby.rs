@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::Brokers;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::relay::RelayProcess;
-use outboxd_tests::workload::Workload;
+use outboxd_tests::workload::{Running, Workload};
 
 use crate::kills::repeats_max;
 use crate::mode::Mode;
@@ -47,31 +47,15 @@ async fn of_three_one_is_active_and_a_killed_one_is_followed_by_another() -> Res
 async fn a_frozen_relay_loses_its_place_and_repeats_nothing_when_it_wakes() -> Result<()> {
     let stage = Stage::new(Brokers::One).await?;
     let command = stage.relay().set("source.wal_sender_timeout", "4s");
-    let mut first = command.start().await?;
+    let first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
     let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
     grown(&stage.topic, 200).await?;
     first.freeze().await?;
-    let allowed = repeats_max(&second).await?;
-    second.wait_event("slot.streaming").await?;
-    grown(&stage.topic, 200).await?;
-
     let mark = first.mark();
-    first.thaw()?;
-    first.wait_event_after(mark, "session.closed").await?;
-    first.wait_event_after(mark, "relay.standby").await?;
-    grown(&stage.topic, 200).await?;
-    expect_no_two_stream(&stage).await?;
-    writers.stop().await?;
-    // Repeats make the topic longer than the table before all of it is published.
-    stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
-    first.kill().await?;
-    let mut verdict = stage.conclude(Mode::AtLeastOnce, second).await?;
-    // What the frozen one had handed to its client is written when it wakes, between the records of
-    // the other: nothing new, but no stream in itself.
-    verdict.holes.clear();
-    verdict.expect_repeats_up_to(allowed)
+    let woken = replaced(&stage, first, second, writers).await?;
+    woken.wait_event_after(mark, "session.closed").await.map(drop)
 }
 
 /// One that has the lock and does not stream sends pings, and idle_session_timeout misses them.
@@ -79,7 +63,7 @@ async fn a_frozen_relay_loses_its_place_and_repeats_nothing_when_it_wakes() -> R
 async fn a_frozen_relay_that_does_not_stream_loses_the_lock_too() -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let command = stage.relay().set("source.release_after", "2s");
-    let mut first = command.start().await?;
+    let first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
     let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
@@ -88,21 +72,34 @@ async fn a_frozen_relay_that_does_not_stream_loses_the_lock_too() -> Result<()> 
     first.wait_event("slot.released").await?;
     first.freeze().await?;
     stage.kafka.thaw_broker(1).await?;
+    replaced(&stage, first, second, writers).await.map(drop)
+}
+
+/// The second takes the place of a frozen one, which wakes then and stands by.
+async fn replaced(
+    stage: &Stage,
+    mut first: RelayProcess,
+    second: RelayProcess,
+    writers: Running,
+) -> Result<RelayProcess> {
     let allowed = repeats_max(&second).await?;
     second.wait_event("slot.streaming").await?;
     grown(&stage.topic, 200).await?;
-
     let mark = first.mark();
     first.thaw()?;
     first.wait_event_after(mark, "relay.standby").await?;
     grown(&stage.topic, 200).await?;
-    expect_no_two_stream(&stage).await?;
+    expect_no_two_stream(stage).await?;
     writers.stop().await?;
+    // Repeats make the topic longer than the table before all of it is published.
     stage.database.wait_confirmed(stage.database.wal_position().await?).await?;
     first.kill().await?;
     let mut verdict = stage.conclude(Mode::AtLeastOnce, second).await?;
+    // What the frozen one had handed to its client is written when it wakes, between the records of
+    // the other: nothing new, but no stream in itself.
     verdict.holes.clear();
-    verdict.expect_repeats_up_to(allowed)
+    verdict.expect_repeats_up_to(allowed)?;
+    Ok(first)
 }
 
 #[tokio::test(flavor = "multi_thread")]
