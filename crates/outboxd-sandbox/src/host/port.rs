@@ -52,16 +52,14 @@ mod tests {
 
     use super::*;
 
+    /// One test, since what one drops another might take.
     #[test]
-    fn ports_held_at_once_differ() {
-        let held: Vec<_> = (0..200).map(|_| Port::reserve().unwrap()).collect();
+    fn ports_in_use_are_passed_over_and_a_dropped_one_is_free_again() {
+        let mut held: Vec<_> = (0..200).map(|_| Port::reserve().unwrap()).collect();
         let numbers: HashSet<_> = held.iter().map(Port::number).collect();
         assert_eq!(numbers.len(), held.len());
-    }
 
-    #[test]
-    fn a_port_in_use_is_passed_over_and_a_dropped_one_is_free_again() {
-        let port = Port::reserve().unwrap();
+        let port = held.pop().unwrap();
         let number = port.number();
         assert!(Port::hold(number).is_none());
         drop(port);
