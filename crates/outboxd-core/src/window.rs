@@ -9,8 +9,8 @@
 //! skipped, what a dead producer lost is handed out again under its old token.
 //!
 //! Invariants: tokens are handed out without a hole; the first slot, if there is one, is not acked;
-//! commit LSNs and positions rise; a position moves only to an end LSN that was read, or to a
-//! keepalive's WAL end while nothing is open.
+//! commit LSNs and positions rise; a position moves only to an end LSN that was read, or, once
+//! nothing is open, to the WAL end of a keepalive between transactions.
 
 #[cfg(test)]
 mod garbage;
@@ -45,6 +45,8 @@ pub struct Window {
     /// How many transactions have left the front; names a transaction while others leave.
     left: u64,
     end_lsn: Lsn,
+    /// In this session the server has sent all that was committed up to here.
+    sent_lsn: Lsn,
     last_commit: Option<LastCommit>,
     last_event_lsn: Lsn,
     cursor: Cursor,
@@ -240,6 +242,7 @@ impl Window {
             transactions,
             left: 0,
             end_lsn: durable.end_lsn,
+            sent_lsn: Lsn::ZERO,
             last_commit: durable.last_commit,
             last_event_lsn: durable.last_event_lsn,
             cursor: Cursor::Between,
@@ -252,6 +255,7 @@ impl Window {
     /// A new stream: the server starts again at the slot's confirmed position.
     pub fn restart(&mut self) {
         self.cursor = Cursor::Between;
+        self.sent_lsn = Lsn::ZERO;
         self.repeat = self.left;
         self.skipped = None;
         self.compared = false;
@@ -517,15 +521,17 @@ impl Window {
         lane
     }
 
-    /// The server has sent all that was committed up to `wal_end`. Moves the position only when
-    /// nothing is open: a keepalive inside a transaction says nothing about that transaction.
+    /// The server has sent all that was committed up to `wal_end`, unless it says so inside a
+    /// transaction. Moves the position now, or when all that is in flight is durable: to a client
+    /// that has received everything the server says it only once.
     pub fn advance_idle(&mut self, wal_end: Lsn) {
         #[cfg(test)]
         if is_planted(Planted::ConfirmsInside) {
             self.end_lsn = self.end_lsn.max(wal_end);
         }
-        if self.is_idle() && wal_end > self.end_lsn {
-            self.end_lsn = wal_end;
+        if matches!(self.cursor, Cursor::Between) {
+            self.sent_lsn = self.sent_lsn.max(wal_end);
+            self.settle();
         }
     }
 
@@ -656,6 +662,9 @@ impl Window {
             }
             self.transactions.pop_front();
             self.left += 1;
+        }
+        if self.is_idle() {
+            self.end_lsn = self.end_lsn.max(self.sent_lsn);
         }
     }
 }

@@ -71,6 +71,7 @@ impl Run {
                 self.restart_stream(*from);
             }
         }
+        self.model.settle();
     }
 
     fn read(&mut self) {

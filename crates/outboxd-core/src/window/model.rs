@@ -45,8 +45,11 @@ pub(super) struct Model {
     begun: Vec<bool>,
     done_reading: Vec<bool>,
     pub(super) next: Frame,
-    /// The position at the start of this process, and the highest keepalive that counted.
+    /// The position at the start of this process.
     base: Durable,
+    /// The highest keepalive between the transactions of this stream.
+    sent: Lsn,
+    /// The highest that counted.
     idle: Lsn,
     tokens: u64,
 }
@@ -60,6 +63,7 @@ impl Model {
             history,
             next: Frame::Nothing,
             base: Durable::default(),
+            sent: Lsn::ZERO,
             idle: Lsn::ZERO,
             tokens: 0,
         };
@@ -89,6 +93,7 @@ impl Model {
 
     /// The server sends everything from this transaction on.
     pub(super) fn restart_stream(&mut self, from: usize) {
+        self.sent = Lsn::ZERO;
         self.next = if from < self.history.len() { Frame::Begin(from) } else { Frame::Nothing };
     }
 
@@ -121,8 +126,15 @@ impl Model {
 
     /// What a keepalive says: everything committed before this was sent.
     pub(super) fn keepalive(&mut self, wal_end: Lsn) {
+        if self.open_transaction().is_none() {
+            self.sent = self.sent.max(wal_end);
+        }
+    }
+
+    /// To be called after every step: what was said counts once nothing is open.
+    pub(super) fn settle(&mut self) {
         if self.is_idle() {
-            self.idle = self.idle.max(wal_end);
+            self.idle = self.idle.max(self.sent);
         }
     }
 

@@ -217,6 +217,26 @@ fn a_keepalive_inside_a_transaction_moves_nothing() {
 }
 
 #[test]
+fn a_keepalive_counts_once_what_is_in_flight_is_durable() {
+    let mut window = Window::new(LIMITS, recorded());
+    transaction(&mut window, 100, 110, 8, 1);
+    window.advance_idle(Lsn::new(500));
+    assert_eq!(window.end_lsn(), Lsn::new(100));
+    window.ack(Token(0));
+    assert_eq!(window.end_lsn(), Lsn::new(500));
+}
+
+#[test]
+fn a_keepalive_of_a_former_session_does_not_count() {
+    let mut window = Window::new(LIMITS, recorded());
+    transaction(&mut window, 100, 110, 8, 1);
+    window.advance_idle(Lsn::new(500));
+    window.restart();
+    window.ack(Token(0));
+    assert_eq!(window.end_lsn(), Lsn::new(110));
+}
+
+#[test]
 fn bookkeeping_counts_as_bytes() {
     let limits = Limits { events: 100, bytes: 100, overhead: 50 };
     let mut window = Window::new(limits, Durable::default());

@@ -9,11 +9,11 @@ use super::coordinator::{Coordinator, Fate};
 use super::letters::Letters;
 use super::postgres::Server;
 use super::truth::{EventId, TOPICS, event_of};
-use crate::lsn::Lsn;
 use crate::record::{Record, Token};
 use crate::relay::Settings;
 use crate::relay::replay::REPLAY;
 use crate::time::{Now, Tick};
+use crate::wire::StatusUpdate;
 
 pub(super) struct Env {
     pub(super) settings: Settings,
@@ -61,9 +61,9 @@ impl Env {
     }
 
     /// A position is reported to the server, if that still listens.
-    pub(super) fn confirm(&mut self, session: u32, flush: Lsn) {
+    pub(super) fn hear(&mut self, session: u32, status: &StatusUpdate) {
         let Some(before) = self.server.slot else { return };
-        self.server.confirm(session, flush, self.now_ms);
+        self.server.hear(session, status, self.now_ms);
         let confirmed = self.server.slot.map_or(before.confirmed, |slot| slot.confirmed);
         if confirmed != before.confirmed {
             let recorded = self.cluster.recorded_position();

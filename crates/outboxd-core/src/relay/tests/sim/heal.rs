@@ -6,7 +6,7 @@ use super::letters::State;
 use super::world::World;
 
 impl World {
-    /// What is in flight arrives, the slot comes to the end, and nothing is left to do.
+    /// What is in flight arrives, the slot comes to the end of the WAL, and nothing is left to do.
     pub(super) fn heal(&mut self) {
         self.env.say(format_args!("healing"));
         for relay in &mut self.relays {
@@ -16,15 +16,22 @@ impl World {
         }
         (self.env.cluster.is_away, self.env.letters.is_away) = (false, false);
         for _ in 0..HEALED_WITHIN {
-            self.serve();
+            let ms = if self.is_healed() { 1000 } else { 50 };
+            self.serve(ms);
             self.check();
             self.restart_finished();
-            if self.is_healed() {
+            if self.is_healed() && self.is_at_the_end() {
                 return;
             }
         }
         let stuck = self.relays.each_ref().map(|relay| &relay.relay);
         panic!("stuck at {:?}: {stuck:#?}", self.env.server.slot.map(|slot| slot.confirmed));
+    }
+
+    /// The position has followed what others wrote, too.
+    fn is_at_the_end(&self) -> bool {
+        let server = &self.env.server;
+        server.slot.is_some_and(|slot| slot.confirmed == server.flush_lsn)
     }
 
     fn is_healed(&self) -> bool {
@@ -45,15 +52,15 @@ impl World {
 
     pub(super) fn serve_for(&mut self, rounds: u32) {
         for _ in 0..rounds {
-            self.serve();
+            self.serve(50);
         }
     }
 
-    fn serve(&mut self) {
+    fn serve(&mut self, ms: u64) {
         for index in [0, 1] {
             self.serve_one(index);
         }
-        self.advance(50);
+        self.advance(ms);
     }
 
     /// Everything that this relay waits for comes, and it reads all there is.

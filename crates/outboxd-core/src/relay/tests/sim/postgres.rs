@@ -9,6 +9,7 @@ use super::truth::{Event, EventId};
 use crate::gate::{self, Observed, Publication, SystemId, TimelineSwitch};
 use crate::lsn::Lsn;
 use crate::relay::tests::postgres;
+use crate::wire::StatusUpdate;
 
 pub(super) struct Server {
     pub(super) events: Vec<Event>,
@@ -57,6 +58,8 @@ pub(super) enum Change {
 pub(super) struct Holder {
     pub(super) session: u32,
     pub(super) heard_ms: u64,
+    /// How far the client says it has received.
+    written: Lsn,
     stream: Option<Stream>,
 }
 
@@ -159,7 +162,12 @@ impl Server {
     pub(super) fn connect(&mut self, now_ms: u64) -> u32 {
         assert!(self.holder.is_none(), "the lock is free");
         self.sessions += 1;
-        self.holder = Some(Holder { session: self.sessions, heard_ms: now_ms, stream: None });
+        self.holder = Some(Holder {
+            session: self.sessions,
+            heard_ms: now_ms,
+            written: Lsn::ZERO,
+            stream: None,
+        });
         self.sessions
     }
 
@@ -187,24 +195,29 @@ impl Server {
     }
 
     /// Whatever is confirmed is believed, as by a real server.
-    pub(super) fn confirm(&mut self, session: u32, flush: Lsn, now_ms: u64) {
+    pub(super) fn hear(&mut self, session: u32, status: &StatusUpdate, now_ms: u64) {
+        let StatusUpdate { write, flush, .. } = *status;
         let Some(holder) = self.holder.as_mut().filter(|it| it.session == session) else { return };
-        holder.heard_ms = now_ms;
+        (holder.heard_ms, holder.written) = (now_ms, write);
         assert!(flush <= self.flush_lsn, "{flush} confirmed, never sent");
         if let Some(slot) = self.slot.as_mut() {
             slot.confirmed = slot.confirmed.max(flush);
         }
     }
 
-    /// Something to put on the wire, when the session streams and there is anything.
+    /// Something to put on the wire, when the session streams and there is anything. A client that
+    /// has received everything, by its own word, is told no more where the end is.
     pub(super) fn send(&mut self, chance: &mut Chance) -> Option<Vec<u8>> {
         let Self { holder, log, events, slot, flush_lsn, .. } = self;
-        let stream = holder.as_mut()?.stream.as_mut()?;
+        let Holder { written, stream, .. } = holder.as_mut()?;
+        let stream = stream.as_mut()?;
         if stream.frames.is_empty() && chance.one_in(5) {
             let confirmed = slot.expect("it streams").confirmed;
             let next = log.get(stream.next).map_or(*flush_lsn, |next| next.commit_lsn);
             let wal_end = if chance.one_in(4) { confirmed } else { next };
-            return Some(frames::keepalive(wal_end, chance.one_in(3)));
+            if wal_end > *written {
+                return Some(frames::keepalive(wal_end, chance.one_in(3)));
+            }
         }
         if stream.frames.is_empty() {
             let transaction = log.get(stream.next)?;

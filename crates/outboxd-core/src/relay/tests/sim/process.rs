@@ -433,7 +433,7 @@ impl Process {
                 self.end_transaction(env, End::Abort);
             }
             Output::Replayed { id, outcome } => self.replayed(env, id, &outcome),
-            Output::Status(status) => env.confirm(self.session(), status.flush),
+            Output::Status(status) => env.hear(self.session(), &status),
             Output::AppendProgress { key, value } => {
                 self.producer.take(PROGRESS, Sent::Progress((key, value)));
             }
