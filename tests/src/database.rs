@@ -102,10 +102,14 @@ impl Database {
 
     /// Waits until the slot has confirmed that position.
     pub async fn wait_confirmed(&self, position: Lsn) -> Result<()> {
-        eventually(&format!("{position} confirmed"), || async move {
+        let confirmed = eventually(&format!("{position} confirmed"), || async move {
             Ok(self.confirmed().await?.is_some_and(|lsn| lsn >= position).then_some(()))
         })
-        .await
+        .await;
+        let Err(error) = confirmed else { return Ok(()) };
+        let senders = self.query(SENDERS).await?;
+        let senders: Vec<&str> = senders.iter().map(|row| row.get(0)).collect();
+        Err(error.context(format!("what streams: {senders:?}")))
     }
 
     /// Waits until nobody streams from the slot.
@@ -126,6 +130,11 @@ pub async fn connect(url: &str) -> Result<Client> {
     Ok(client)
 }
 
+/// Whether the server has sent all it has, and who answers.
+const SENDERS: &str = "
+    select concat_ws(' ', s, 'now', clock_timestamp(), 'wal', pg_current_wal_insert_lsn(),
+                     'written', pg_current_wal_lsn(), 'flushed', pg_current_wal_flush_lsn())
+      from pg_stat_replication s";
 const SCHEMA: &str = include_str!("../../migrations/0001_outbox_schema.sql");
 const EVENTS: &str = include_str!("../../migrations/0002_outbox_events.sql");
 const DEAD_LETTERS: &str = include_str!("../../migrations/0004_dead_letters.sql");

@@ -150,6 +150,14 @@ impl RelayCommand {
         Ok(shell)
     }
 
+    /// Runs it until it dies at the failpoint `<step>:<pass>`.
+    pub async fn die_at(&self, failpoint: &str) -> Result<RelayProcess> {
+        let mut relay = self.clone().set("failpoint", failpoint).spawn()?;
+        let status = relay.wait().await?;
+        ensure!(status.signal() == Some(Signal::ABORT.as_raw()), "ended otherwise: {status}");
+        Ok(relay)
+    }
+
     /// Spawns and waits until the stream runs.
     pub async fn start(&self) -> Result<RelayProcess> {
         let relay = self.spawn()?;

@@ -1,15 +1,12 @@
 //! A relay that dies between two given steps: the next one goes on, and repeats no more than is
 //! excused.
 
-use std::os::unix::process::ExitStatusExt;
-
 use anyhow::{Context, Result, ensure};
 use outboxd_tests::patience::eventually;
 use outboxd_tests::random::Random;
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
 use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::{Scene, unique};
-use outboxd_tests::workload::Workload;
 
 use crate::mode::Mode;
 
@@ -42,7 +39,7 @@ async fn die_at_steps(mode: Mode, steps: &[Step]) -> Result<()> {
         let topic = scene.topic(4).await?;
         let command = bounded(mode, &scene);
         command.start().await?.terminate().await?;
-        let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
+        let writers = scene.load().await?;
         let mut announced = 0;
         for _ in rounds.by_ref().take(ROUNDS_OF_ONE_TOPIC) {
             for step in steps {
@@ -73,7 +70,7 @@ async fn die_with_a_row_parked(mode: Mode) -> Result<()> {
         scene.cluster.create_topic(&format!("outbox.event.{narrow}"), 1, &limit).await?;
         let command = bounded(mode, &scene);
         command.start().await?.terminate().await?;
-        let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
+        let writers = scene.load().await?;
         let (mut announced, mut poisonous) = (0, 0);
         for _ in rounds.by_ref().take(ROUNDS_OF_ONE_TOPIC) {
             scene.database.execute(&poison(&narrow)).await?;
@@ -89,14 +86,6 @@ async fn die_with_a_row_parked(mode: Mode) -> Result<()> {
     }
     rounds.passed(&format!("death with a row parked, {mode:?}"));
     Ok(())
-}
-
-/// Runs the relay until it dies at the step `<name>:<pass>`.
-pub(crate) async fn die_at(step: &str, command: &RelayCommand) -> Result<RelayProcess> {
-    let mut relay = command.clone().set("failpoint", step).spawn()?;
-    let status = relay.wait().await?;
-    ensure!(status.signal() == Some(ABORTED), "ended otherwise: {status}");
-    Ok(relay)
 }
 
 fn repeats_max(relay: &RelayProcess) -> Result<u64> {
@@ -143,7 +132,7 @@ impl Step {
     async fn die(self, command: &RelayCommand, random: &mut Random) -> Result<u64> {
         let step = format!("{}:{}", self.name, 1 + random.below(self.within));
         println!("dies at {step}");
-        Ok(repeats_max(&die_at(&step, command).await?).unwrap_or(0))
+        Ok(repeats_max(&command.die_at(&step).await?).unwrap_or(0))
     }
 }
 
@@ -161,5 +150,3 @@ const PARKED: Step = Step { name: "parked", within: POISON.unsigned_abs() };
 const POISON: i64 = 5;
 const ROUNDS_OF_ONE_TOPIC: usize = 10;
 const LETTERS: &str = "select count(*), count(distinct event_id) from outbox.dead_letters";
-/// SIGABRT.
-const ABORTED: i32 = 6;
