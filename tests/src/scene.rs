@@ -8,6 +8,7 @@ use crate::database::Database;
 use crate::relay::{RelayCommand, relay_on};
 use crate::servers;
 use crate::topic::{Cluster, Topic};
+use crate::workload::{Running, Workload};
 
 #[derive(Debug)]
 pub struct Scene {
@@ -49,6 +50,11 @@ impl Scene {
     /// Creates the topic of [`Self::kind`].
     pub async fn topic(&self, partitions: i32) -> Result<Topic> {
         self.cluster.create_topic(&self.topic_name(), partitions, &[]).await
+    }
+
+    /// Starts writers that go on without end.
+    pub async fn load(&self) -> Result<Running> {
+        Workload::endless(self.kind()).start(&self.database).await
     }
 
     pub fn relay(&self) -> RelayCommand {

@@ -129,10 +129,6 @@ impl Guarded {
         Ok(())
     }
 
-    async fn load(&self) -> Result<Running> {
-        Workload::endless(self.stage.kind()).start(&self.stage.database).await
-    }
-
     async fn grown(&self, by: i64) -> Result<()> {
         grown(&self.stage.topic, by).await
     }
@@ -168,7 +164,7 @@ async fn a_right_taken_away_is_waited_for_exactly_once() -> Result<()> {
 async fn taken_away(mode: Mode) -> Result<()> {
     let guarded = Guarded::with_rights(mode).await?;
     let mut relay = guarded.relay(mode)?.expect_error("producer.failed").start().await?;
-    let writers = guarded.load().await?;
+    let writers = guarded.stage.load().await?;
     for _ in 0..2 {
         guarded.grown(300).await?;
         let mark = relay.mark();
@@ -213,7 +209,7 @@ async fn a_password_that_was_changed_is_read_again_exactly_once() -> Result<()> 
 async fn changed_password(mode: Mode) -> Result<(Guarded, Running, RelayProcess)> {
     let mut guarded = Guarded::with_rights(mode).await?;
     let mut relay = guarded.relay(mode)?.expect_error("producer.failed").start().await?;
-    let writers = guarded.load().await?;
+    let writers = guarded.stage.load().await?;
     guarded.grown(300).await?;
     guarded.change_password("second").await?;
     let mark = relay.mark();

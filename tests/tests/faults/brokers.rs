@@ -40,7 +40,7 @@ async fn coordinators_killed_under_load() -> Result<()> {
 async fn brokers_restarted_in_turn() -> Result<()> {
     let mut stage = Stage::new(Brokers::Three).await?;
     let relay = stage.relay().start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     for broker in 1..=stage.kafka.brokers() {
         grown(&stage.topic, 300).await?;
         stage.kafka.stop_broker(broker).await?;
@@ -97,7 +97,7 @@ async fn three(mode: Mode, victim: Victim, default: u64) -> Result<()> {
 async fn kill(brokers: Brokers, mode: Mode, mut victim: Victim, rounds: &mut Rounds) -> Result<()> {
     let mut stage = Stage::new(brokers).await?;
     let relay = mode.on(stage.relay()).start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     for _ in rounds.take(KILLS_OF_ONE_RELAY) {
         grown(&stage.topic, 300).await?;
         let broker = victim.find(&stage)?;

@@ -15,7 +15,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::task::spawn_blocking;
 
 use crate::bulk;
-use crate::failpoints::die_at;
 use crate::mode::Mode;
 use crate::stage::{Stage, grown, reached};
 use crate::tally::Tally;
@@ -89,7 +88,7 @@ async fn a_split_transaction_is_not_repeated_either() -> Result<()> {
     let command = exactly_once(scene.relay()).set("delivery.max_transaction_bytes", "256KiB");
     command.start().await?.terminate().await?;
     bulk::write(scene.database.client(), scene.kind(), 1, LARGE, LARGE).await?;
-    die_at("transaction_committed:2", &command).await?;
+    command.die_at("transaction_committed:2").await?;
     let seen = Tally::of_committed(&scene.cluster, &topic, LARGE).await?.seen();
     ensure!(seen > 0 && seen < LARGE, "{seen} rows: it was not split");
     once(&command).await?;
@@ -103,7 +102,7 @@ async fn a_frozen_relay_writes_nothing_more_when_it_wakes() -> Result<()> {
     let mut first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
     first.freeze().await?;
     second.wait_event("slot.streaming").await?;
@@ -125,7 +124,7 @@ async fn a_frozen_relay_writes_nothing_more_when_it_wakes() -> Result<()> {
 async fn a_twin_that_dies_in_a_transaction_holds_nobody_up() -> Result<()> {
     let stage = Stage::new(Brokers::One).await?;
     let relay = exactly_once(stage.relay()).expect_error("producer.failed").start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
     let mark = relay.mark();
     let twin = twin(&stage).await?;
@@ -147,7 +146,7 @@ async fn a_lone_relay_frozen_beyond_the_life_of_a_transaction_begins_it_anew() -
     let command = exactly_once(stage.relay()).set("delivery.max_transaction_time", "1s");
     let mut relay = command.start().await?;
     relay.expect_error("producer.failed");
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
     relay.freeze().await?;
     wait_until_readable(&stage).await?;
@@ -166,7 +165,7 @@ async fn what_a_killed_relay_left_open_holds_readers_up_for_a_while_only() -> Re
     let command = exactly_once(stage.relay()).set("delivery.max_transaction_time", "1s");
     command.start().await?.terminate().await?;
     bulk::write(stage.database.client(), stage.kind(), 1, LARGE, LARGE).await?;
-    die_at("acked:200", &command).await?;
+    command.die_at("acked:200").await?;
     let rows = Tally::of_committed(&stage.cluster(), &stage.topic, LARGE).await?.seen();
     ensure!(rows == 0, "{rows} rows of an open transaction can be read");
     wait_until_readable(&stage).await?;

@@ -11,7 +11,7 @@ use outboxd_tests::proxy::{Proxy, Side, Way};
 use outboxd_tests::relay::{RelayCommand, RelayProcess, relay_on};
 use outboxd_tests::rounds::Rounds;
 use outboxd_tests::topic::Record;
-use outboxd_tests::workload::{Running, Workload};
+use outboxd_tests::workload::Running;
 use tokio::time::sleep;
 
 use crate::brokers::leader;
@@ -50,10 +50,6 @@ impl Far {
         command.file(&format!("[kafka.properties]\n\"socket.timeout.ms\" = \"{timeout_ms}\"\n"))
     }
 
-    async fn load(&self) -> Result<Running> {
-        Workload::endless(self.stage.kind()).start(&self.stage.database).await
-    }
-
     /// The one before the broker that leads a partition now.
     fn before_leader(&self, partition: i32) -> Result<&Proxy> {
         let node = leader(&self.stage, self.stage.topic.name(), partition)?;
@@ -89,7 +85,7 @@ async fn cut_off(mode: Mode) -> Result<()> {
     let mut rounds = Rounds::of(4);
     let far = Far::new(Brokers::Three).await?;
     let relay = far.relay(mode)?.start().await?;
-    let writers = far.load().await?;
+    let writers = far.stage.load().await?;
     for round in rounds.by_ref() {
         far.grown(300).await?;
         let proxy = far.before_leader(i32::try_from(round % 4)?)?;
@@ -128,7 +124,7 @@ async fn a_slow_leader_holds_the_position_back() -> Result<()> {
     let far = Far::new(Brokers::Three).await?;
     let oracle = Oracle::new(&far.stage.database).await?;
     let relay = far.relay(Mode::AtLeastOnce)?.start().await?;
-    let writers = far.load().await?;
+    let writers = far.stage.load().await?;
     far.grown(100).await?;
     let slow = far.before_leader(0)?;
     slow.delay(Way::Up, Duration::from_secs(1));
@@ -169,7 +165,7 @@ async fn a_commit_that_is_answered_late_costs_the_producer() -> Result<()> {
     let mut rounds = Rounds::of(3);
     let far = Far::new(Brokers::One).await?;
     let relay = far.relay(Mode::ExactlyOnce)?.start().await?;
-    let writers = far.load().await?;
+    let writers = far.stage.load().await?;
     for _ in rounds.by_ref() {
         far.grown(100).await?;
         let mark = relay.mark();
@@ -190,7 +186,7 @@ async fn a_coordinator_killed_at_a_commit_repeats_nothing() -> Result<()> {
     let mut rounds = Rounds::of(4);
     let mut far = Far::new(Brokers::One).await?;
     let relay = far.relay(Mode::ExactlyOnce)?.start().await?;
-    let writers = far.load().await?;
+    let writers = far.stage.load().await?;
     for round in rounds.by_ref() {
         far.grown(100).await?;
         catch_commit(&far, side(round)).await?;
@@ -210,7 +206,7 @@ async fn a_connection_cut_at_a_commit_repeats_nothing() -> Result<()> {
     let mut rounds = Rounds::of(6);
     let far = Far::new(Brokers::One).await?;
     let relay = far.relay(Mode::ExactlyOnce)?.start().await?;
-    let writers = far.load().await?;
+    let writers = far.stage.load().await?;
     for round in rounds.by_ref() {
         far.grown(100).await?;
         catch_commit(&far, side(round)).await?;
@@ -238,7 +234,7 @@ async fn cut_anywhere(mode: Mode) -> Result<()> {
     let mut random = rounds.random();
     let far = Far::new(Brokers::One).await?;
     let relay = far.relay(mode)?.start().await?;
-    let writers = far.load().await?;
+    let writers = far.stage.load().await?;
     for round in rounds.by_ref() {
         far.grown(50).await?;
         match round % 2 {

@@ -5,7 +5,6 @@ use std::fs;
 use anyhow::{Result, ensure};
 use outboxd_sandbox::{KafkaOptions, PgOptions, PgVersion};
 use outboxd_tests::relay::RelayCommand;
-use outboxd_tests::workload::Workload;
 use tempfile::TempDir;
 
 use crate::mode::Mode;
@@ -35,7 +34,7 @@ async fn a_password_changed_under_a_running_relay() -> Result<()> {
     let command = RelayCommand::bare(&["run", "--create-slot", "--kafka", &bootstrap]);
     let command = command.set("http.listen", "off").set("source.url_file", &file.to_string_lossy());
     let relay = command.start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
 
     stage.database.execute("alter role relay password 'second-secret'").await?;

@@ -5,10 +5,8 @@ use anyhow::{Result, ensure};
 use outboxd_tests::relay::{RelayCommand, RelayProcess};
 use outboxd_tests::scene::Scene;
 use outboxd_tests::topic::Topic;
-use outboxd_tests::workload::Workload;
 use outboxd_tests::world::World;
 
-use crate::failpoints::die_at;
 use crate::kills::repeats_max;
 use crate::mode::Mode;
 use crate::stage::grown;
@@ -20,7 +18,7 @@ async fn a_full_disk_under_the_log_costs_the_log_only() -> Result<()> {
     // Nothing it says can be waited for, so that its slot has to be there.
     scene.relay().start().await?.terminate().await?;
     let relay = scene.relay().log_to_full_disk().spawn()?;
-    let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
+    let writers = scene.load().await?;
     grown(&topic, 200).await?;
     // It has much to say about that.
     scene.database.terminate_walsenders().await?;
@@ -37,7 +35,7 @@ async fn a_clock_that_jumps_is_only_seen_in_the_log() -> Result<()> {
     let mut world = World::new()?;
     let relay = world.of(scene.relay()).start().await?;
     let mark = relay.mark();
-    let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
+    let writers = scene.load().await?;
     for shift_s in [DAY_S, -DAY_S, 3_600, 0] {
         println!("the clock is shifted by {shift_s} s");
         world.shift_clock(shift_s)?;
@@ -59,7 +57,7 @@ async fn names_that_are_not_resolved_are_asked_for_again() -> Result<()> {
     let (url, kafka) = (by_name(scene.database.url()), by_name(scene.cluster.bootstrap()));
     ensure!(url.contains("localhost") && kafka.contains("localhost"), "{url} and {kafka}");
     let relay = world.of(RelayCommand::run(&url, &kafka)).start().await?;
-    let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
+    let writers = scene.load().await?;
     grown(&topic, 200).await?;
     world.resolve_names(false)?;
     let mark = relay.mark();
@@ -81,8 +79,8 @@ async fn a_panic_is_named_and_ends_the_process() -> Result<()> {
     let topic = scene.topic(4).await?;
     let command = scene.relay().set("delivery.max_unrecorded_events", "500");
     command.start().await?.terminate().await?;
-    let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
-    let dead = die_at("acked:300:panic", &command.clone().expect_error("panic")).await?;
+    let writers = scene.load().await?;
+    let dead = command.clone().expect_error("panic").die_at("acked:300:panic").await?;
     let lines = dead.lines();
     let said = lines.iter().find(|line| line.event() == "panic");
     ensure!(said.is_some(), "it says nothing: {:?}", lines.last());

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::{Brokers, StopMode};
 use outboxd_tests::patience::eventually;
 use outboxd_tests::rounds::Rounds;
-use outboxd_tests::workload::Workload;
 use tokio::time::sleep;
 
 use crate::mode::Mode;
@@ -19,7 +18,7 @@ use crate::stage::{Stage, grown};
 async fn kafka_frozen_for_a_minute() -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let relay = stage.relay().start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 500).await?;
     let walsender = walsender(&stage).await?;
 
@@ -64,7 +63,7 @@ async fn stop_postgres(mode: Mode, rounds: &mut Rounds) -> Result<()> {
     let mut stage = Stage::new(Brokers::One).await?;
     let release_after = Duration::from_secs(5);
     let relay = mode.on(stage.relay()).set("source.release_after", "5s").start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     for _ in rounds.take(STOPS_OF_ONE_RELAY) {
         grown(&stage.topic, 500).await?;
         let mark = relay.mark();
@@ -100,7 +99,7 @@ async fn terminate_while_kafka_is_away(mode: Mode) -> Result<()> {
     let drain_timeout = Duration::from_secs(3);
     let command = mode.on(stage.relay()).set("delivery.drain_timeout", "3s");
     let mut relay = command.start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 500).await?;
     stage.kafka.kill_broker(1).await?;
     wait_unconfirmed(&stage).await?;

@@ -21,7 +21,7 @@ async fn a_relay_that_gets_half_of_the_time_is_not_given_up() -> Result<()> {
     let mut rounds = Rounds::of(60);
     let stage = Stage::new(Brokers::One).await?;
     let relay = stage.relay().set("source.wal_sender_timeout", "4s").start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     for _ in rounds.by_ref() {
         relay.freeze().await?;
         sleep(SLICE).await;
@@ -47,7 +47,7 @@ async fn a_broker_frozen_beyond_every_timeout_costs_no_session() -> Result<()> {
         .set("source.release_after", "10m")
         .set("delivery.max_in_flight_events", "1000");
     let relay = command.start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
     let session = walsender(&stage).await?;
     stage.kafka.freeze_broker(1).await?;

@@ -9,7 +9,6 @@ use outboxd_tests::random::Random;
 use outboxd_tests::relay::RelayProcess;
 use outboxd_tests::rounds::Rounds;
 use outboxd_tests::scene::Scene;
-use outboxd_tests::workload::Workload;
 use tokio::time::sleep;
 
 use crate::mode::Mode;
@@ -54,7 +53,7 @@ async fn restart_and_crash(mode: Mode, rounds: &mut Rounds) -> Result<()> {
         Mode::ExactlyOnce => mode.on(stage.relay()),
     };
     let relay = relay.start().await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     for _ in rounds.take(RESTARTS_OF_ONE_RELAY) {
         for stop in [StopMode::Fast, StopMode::Immediate] {
             grown(&stage.topic, 200).await?;
@@ -86,7 +85,7 @@ async fn kill_walsenders(mode: Mode, rounds: &mut Rounds, random: &mut Random) -
     let scene = Scene::new().await?;
     let topic = scene.topic(4).await?;
     let relay = mode.on(scene.relay()).set("errors.backoff", "50ms..200ms").start().await?;
-    let writers = Workload::endless(scene.kind()).start(&scene.database).await?;
+    let writers = scene.load().await?;
     for _ in rounds.take(KILLS_OF_ONE_RELAY) {
         // A moment anywhere in the opening of a session or in its stream.
         sleep(Duration::from_millis(random.below(1_000))).await;

@@ -8,6 +8,7 @@ use outboxd_tests::patience::eventually;
 use outboxd_tests::relay::{RelayCommand, RelayProcess, relay_on};
 use outboxd_tests::scene::unique;
 use outboxd_tests::topic::{Cluster, Topic};
+use outboxd_tests::workload::{Running, Workload};
 
 use crate::mode::Mode;
 
@@ -43,6 +44,11 @@ impl Stage {
 
     pub(crate) fn cluster(&self) -> Cluster {
         Cluster::new(&self.kafka.bootstrap())
+    }
+
+    /// Starts writers that go on without end.
+    pub(crate) async fn load(&self) -> Result<Running> {
+        Workload::endless(self.kind()).start(&self.database).await
     }
 
     pub(crate) fn relay(&self) -> RelayCommand {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use outboxd_sandbox::Brokers;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::relay::RelayProcess;
-use outboxd_tests::workload::{Running, Workload};
+use outboxd_tests::workload::Running;
 
 use crate::kills::repeats_max;
 use crate::mode::Mode;
@@ -19,7 +19,7 @@ async fn of_three_one_is_active_and_a_killed_one_is_followed_by_another() -> Res
     // The slot is there before they compete for it.
     command.start().await?.terminate().await?;
     let mut relays = vec![command.spawn()?, command.spawn()?, command.spawn()?];
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     let mut allowed = 0;
     for _ in 0..KILLS {
         let mut active = relays.remove(active(&relays).await?);
@@ -50,7 +50,7 @@ async fn a_frozen_relay_loses_its_place_and_repeats_nothing_when_it_wakes() -> R
     let first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
     first.freeze().await?;
     let mark = first.mark();
@@ -66,7 +66,7 @@ async fn a_frozen_relay_that_does_not_stream_loses_the_lock_too() -> Result<()> 
     let first = command.start().await?;
     let second = command.spawn()?;
     second.wait_event("relay.standby").await?;
-    let writers = Workload::endless(stage.kind()).start(&stage.database).await?;
+    let writers = stage.load().await?;
     grown(&stage.topic, 200).await?;
     stage.kafka.freeze_broker(1).await?;
     first.wait_event("slot.released").await?;

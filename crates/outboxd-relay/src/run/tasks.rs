@@ -13,8 +13,7 @@ use super::link::LinkFailure;
 use crate::daemon;
 use crate::failpoints::{self, Step};
 use crate::open::{Opener, Watch, Watched};
-use crate::sink::{Committed, Extent, ProgressRead, Sink, SinkError};
-use crate::sink::{LOGIN_HINT, UNREACHABLE_HINT};
+use crate::sink::{Committed, Extent, LOGIN_HINT, ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
 
 pub(super) struct Tasks {
     set: JoinSet<Answer>,
@@ -200,9 +199,7 @@ impl<S: Sink> Runner<S> {
             (_, Err(error)) => self.relay.handle_stop(now, daemon::unreadable(&error)),
         }
     }
-}
 
-impl<S: Sink> Runner<S> {
     fn read_again(&mut self, purpose: Purpose, error: &str, hint: &str) {
         tracing::warn!(event = "progress.unreadable", error, hint, "progress topic: trying again");
         let again = self.sink.read_progress(purpose.extent());
@@ -210,22 +207,21 @@ impl<S: Sink> Runner<S> {
     }
 }
 
-fn unreadable(error: &SinkError) -> Stop {
-    let code = match error {
+fn code(error: &SinkError) -> Code {
+    match error {
         SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => Code::Permission,
         SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
-    };
-    Stop::new(code, "the progress topic cannot be used")
+    }
+}
+
+fn unreadable(error: &SinkError) -> Stop {
+    Stop::new(code(error), "the progress topic cannot be used")
         .detail(error.to_string())
         .hint("let the relay's Kafka user read, write and describe its progress topic")
 }
 
 fn no_transactions(error: &SinkError) -> Stop {
-    let code = match error {
-        SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => Code::Permission,
-        SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
-    };
-    Stop::new(code, "Kafka transactions cannot be used").detail(error.to_string()).hint(
+    Stop::new(code(error), "Kafka transactions cannot be used").detail(error.to_string()).hint(
         "let the relay's Kafka user write and describe its transactional id; the brokers' \
          transaction.max.timeout.ms has to be above delivery.max_transaction_time + 20s",
     )

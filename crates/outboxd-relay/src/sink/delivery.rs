@@ -105,7 +105,8 @@ impl ClientContext for Delivery {
                 self.end("Kafka refused the login, and there is another by now");
             }
         // More errors may follow the fatal one, and rdkafka calls twice for each.
-        } else if !self.dead.swap(true, Ordering::AcqRel) {
+        } else {
+            self.dead.store(true, Ordering::Release);
             self.end(reason);
         }
     }

@@ -8,13 +8,11 @@ use outboxd_core::topic::{TopicError, TopicInfo};
 
 use super::acks::{ReportReceiver, ReportSender, channel};
 use super::client_log::ClientLog;
-use super::producer::Producer;
+use super::producer::{Producer, lost};
 use super::progress::ProgressReader;
 use super::settings::KafkaSettings;
 use super::topics::{Lookup, explain_transaction};
-use super::{
-    Committed, Extent, NewTopics, ProduceError, ProgressRead, RefusalCause, Report, Sink, SinkError,
-};
+use super::{Committed, Extent, NewTopics, ProduceError, ProgressRead, Report, Sink, SinkError};
 
 /// Writes with one idempotent or transactional producer at a time.
 pub struct KafkaSink {
@@ -79,8 +77,7 @@ impl KafkaSink {
             "more in flight than the sink was built for"
         );
         let Some(producer) = &mut self.producer else {
-            let cause = RefusalCause::ProducerLost { possibly_persisted: false };
-            return Err(ProduceError { cause, error: "there is no producer".to_owned() });
+            return Err(lost("there is no producer".to_owned()));
         };
         with(producer)?;
         self.outstanding += 1;

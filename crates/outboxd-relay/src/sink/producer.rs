@@ -68,8 +68,7 @@ impl Producer {
         message.key = record.key;
         message.payload = record.value;
         message.headers = headers(record);
-        self.begin()?;
-        self.client.send::<[u8], [u8]>(message).map_err(|(error, _)| rejection(&error))
+        self.hand_over(message)
     }
 
     pub(super) fn send_progress(
@@ -80,8 +79,18 @@ impl Producer {
     ) -> Result<(), ProduceError> {
         let mut message = BaseRecord::with_opaque_to(topic, PROGRESS).partition(0).key(key);
         message.payload = value;
+        self.hand_over(message)
+    }
+
+    fn hand_over(
+        &mut self,
+        message: BaseRecord<'_, [u8], [u8], usize>,
+    ) -> Result<(), ProduceError> {
+        if self.client.context().is_dead() {
+            return Err(lost("the producer is dead".to_owned()));
+        }
         self.begin()?;
-        self.client.send::<[u8], [u8]>(message).map_err(|(error, _)| rejection(&error))
+        self.client.send(message).map_err(|(error, _)| rejection(&error))
     }
 }
 
@@ -102,14 +111,9 @@ impl Producer {
 impl Producer {
     /// With the first that is sent in it.
     fn begin(&mut self) -> Result<(), ProduceError> {
-        let lost = RefusalCause::ProducerLost { possibly_persisted: false };
-        if self.client.context().is_dead() {
-            let error = "the producer is dead".to_owned();
-            return Err(ProduceError { cause: lost, error });
-        }
         if self.transaction == Some(Transaction::Closed) {
             let begun = self.client.begin_transaction();
-            begun.map_err(|error| ProduceError { cause: lost, error: describe(&error) })?;
+            begun.map_err(|error| lost(describe(&error)))?;
             self.transaction = Some(Transaction::Open);
         }
         Ok(())
@@ -229,6 +233,11 @@ fn headers(record: &Record<'_>) -> Option<OwnedHeaders> {
         headers.insert(Header { key, value: Some::<&[u8]>(value) })
     };
     Some(record.headers.iter().fold(empty, add))
+}
+
+/// What was to be sent was not.
+pub(super) fn lost(error: String) -> ProduceError {
+    ProduceError { cause: RefusalCause::ProducerLost { possibly_persisted: false }, error }
 }
 
 fn rejection(error: &KafkaError) -> ProduceError {

@@ -181,8 +181,9 @@ impl Compression {
     }
 }
 
-/// Under load batches fill while earlier ones are in flight, and at rest nobody should wait.
 pub(super) const TRANSACTIONAL_ID: &str = "transactional.id";
+
+/// Under load batches fill while earlier ones are in flight, and at rest nobody should wait.
 pub const LINGER_DEFAULT: Duration = Duration::ZERO;
 
 /// Well below the usual `max.message.bytes` of 1 MiB, which brokers judge on the whole batch.
