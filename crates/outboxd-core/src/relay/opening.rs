@@ -10,6 +10,7 @@ use crate::parking::{ParkedRow, Policy};
 use crate::planted::{Planted, is_planted};
 use crate::progress::{Progress, Recorded};
 use crate::record::Identity;
+use crate::stop::Stop;
 use crate::time::Now;
 use crate::window::{Durable, Window};
 
@@ -24,13 +25,15 @@ pub struct Opened {
 pub(super) struct Opening {
     phase: Phase,
     observed: Observed,
-    entry: gate::Entry,
+    /// What was read last. In exactly-once mode before the fence, where the last transaction may not
+    /// be readable yet although it is committed and confirmed, and then behind it.
+    recorded: Recorded,
+    /// What the claim stands on.
+    entry: Option<gate::Entry>,
     /// The window is not to be trusted any more: somebody else was active meanwhile, or the server
     /// is on another timeline, whose WAL differs from some point on.
     window_is_stale: bool,
     claim_offset: Option<i64>,
-    /// Exactly-once mode: what was read behind the fence.
-    reread: Option<Recorded>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,23 +53,17 @@ enum Phase {
 impl Relay {
     pub fn handle_opened(&mut self, now: Now, opened: Opened) {
         self.observe(now);
-        let Opened { recorded: Recorded { progress: recorded, .. }, observed } = opened;
-        let handed_out = self.window.last_handed_out();
-        let rules = &self.settings.rules;
-        let entry = match gate::decide(recorded.as_ref(), &observed, rules, handed_out) {
-            Ok(entry) => entry,
-            Err(stop) => return self.handle_stop(now, stop),
-        };
-        if let Some(from) = entry.lowered_from {
-            self.note(Note::PositionLowered { from, to: entry.progress.end_lsn });
+        let Opened { recorded, observed } = opened;
+        if let Err(stop) = self.may_open(&recorded, &observed) {
+            return self.handle_stop(now, stop);
         }
-        let former = self.owner.as_ref().map(|owner| owner.timeline);
-        if former != Some(entry.progress.timeline) {
+        let server_timeline = Some(observed.server.timeline);
+        if self.owner.as_ref().map(|owner| owner.timeline) != server_timeline {
             self.trials.reset();
         }
-        let mine = recorded.filter(|recorded| self.is_mine(recorded));
+        let mine = recorded.progress.clone().filter(|progress| self.is_mine(progress));
         let timeline = mine.as_ref().map(|mine| mine.timeline);
-        let window_is_stale = self.batch.is_some() || timeline != Some(entry.progress.timeline);
+        let window_is_stale = self.batch.is_some() || timeline != server_timeline;
         if mine.is_none() {
             self.disown();
         }
@@ -75,11 +72,26 @@ impl Relay {
             phase: Phase::Settling,
             window_is_stale,
             observed,
-            entry,
+            recorded,
+            entry: None,
             claim_offset: None,
-            reread: None,
         }));
         self.drive(now);
+    }
+
+    /// Whether to go on from the first reading. Behind the fence the gate has the last word; before it
+    /// only a server that is not ours must be told from ours, because fencing disturbs production.
+    fn may_open(&self, recorded: &Recorded, observed: &Observed) -> Result<(), Stop> {
+        let handed_out = self.window.last_handed_out();
+        match &recorded.progress {
+            Some(progress) if self.batch.is_some() => {
+                gate::check_identity(progress, &observed.server, handed_out).map(drop)
+            }
+            progress => {
+                let rules = &self.settings.rules;
+                gate::decide(progress.as_ref(), observed, rules, handed_out).map(drop)
+            }
+        }
     }
 
     /// Whether the newest record was written by this relay: by a position of its acquisition, or by
@@ -105,11 +117,14 @@ impl Relay {
         match (opening.phase, &self.batch) {
             (Phase::Settling, _) if opening.window_is_stale && !is_settled => {}
             (Phase::Settling, None) => self.claim(now),
-            (Phase::Settling, Some(batch)) if batch.is_unfenced() => {
+            // A producer of the session before is fit to go on, and no proof that all it committed
+            // can be read.
+            (Phase::Settling, Some(batch)) if batch.is_settled() => {
+                self.abandon();
                 self.enter(Phase::Fencing);
                 self.fence();
             }
-            (Phase::Settling | Phase::Fencing, Some(batch)) if batch.is_ready() => {
+            (Phase::Fencing, Some(batch)) if batch.is_ready() => {
                 self.enter(Phase::Rereading);
                 self.output(Output::ReadProgress);
             }
@@ -127,7 +142,8 @@ impl Relay {
         let Session::Opening(opening) = &self.session else { return };
         let alone = opening.claim_offset.is_none_or(|offset| offset + 1 == high_watermark);
         // Another's may have the same acquisition: both were interrupted before they were written.
-        if !alone || recorded.progress.as_ref() != Some(&opening.entry.progress) {
+        let claim = opening.entry.as_ref().map(|entry| &entry.progress);
+        if !alone || recorded.progress.as_ref() != claim {
             self.disown();
             self.close(CloseReason::ClaimLost);
             return self.drive(now);
@@ -138,27 +154,22 @@ impl Relay {
 
     /// Nobody else can write any more, so what is read now is the truth, and the claim stands on it.
     fn reread_behind_fence(&mut self, now: Now, recorded: Recorded) {
-        let handed_out = self.window.last_handed_out();
         let Session::Opening(opening) = &mut self.session else { return };
-        let rules = &self.settings.rules;
-        let progress = recorded.progress.as_ref();
         #[cfg(test)]
         if is_planted(Planted::TrustsFirstReading) {
-            opening.reread = Some(recorded);
             return self.claim(now);
         }
-        match gate::decide(progress, &opening.observed, rules, handed_out) {
-            Ok(entry) => opening.entry = entry,
-            Err(stop) => return self.handle_stop(now, stop),
-        }
-        opening.reread = Some(recorded);
+        opening.recorded = recorded;
         self.claim(now);
     }
 
     /// Exactly-once mode: the claim's transaction is committed.
     pub(super) fn claim_committed(&mut self, now: Now) {
         let Session::Opening(opening) = &mut self.session else { return };
-        let Some(mut recorded) = opening.reread.take() else { return };
+        if opening.phase != Phase::Claiming {
+            return;
+        }
+        let mut recorded = std::mem::take(&mut opening.recorded);
         recorded.older.extend(recorded.progress.as_ref().map(|former| former.acquisition));
         self.owned(now, recorded, 0);
     }
@@ -166,7 +177,7 @@ impl Relay {
     /// The claim holds.
     fn owned(&mut self, now: Now, recorded: Recorded, next_offset: i64) {
         let Session::Opening(opening) = &self.session else { return };
-        let gate::Entry { progress, next, .. } = opening.entry.clone();
+        let Some(gate::Entry { progress, next, .. }) = opening.entry.clone() else { return };
         self.own(progress, recorded, next_offset);
         match next {
             Next::Stream => self.begin_stream(now),
@@ -221,8 +232,16 @@ impl Relay {
     }
 
     fn claim(&mut self, now: Now) {
+        let handed_out = self.window.last_handed_out();
         let Session::Opening(opening) = &mut self.session else { return };
-        let progress = &mut opening.entry.progress;
+        let recorded = opening.recorded.progress.as_ref();
+        let rules = &self.settings.rules;
+        let mut entry = match gate::decide(recorded, &opening.observed, rules, handed_out) {
+            Ok(entry) => entry,
+            Err(stop) => return self.handle_stop(now, stop),
+        };
+        let progress = &mut entry.progress;
+        let lowered = entry.lowered_from.map(|from| (from, progress.end_lsn));
         let repeats_max = progress.unrecorded_events_max;
         // While the window is ours, what became durable since the last record is known to be.
         let stale = opening.window_is_stale;
@@ -232,8 +251,12 @@ impl Relay {
         progress.unrecorded_events_max =
             if self.batch.is_some() { 0 } else { self.settings.unrecorded_events_max };
         *progress = stamp(progress.clone(), durable, now);
-        opening.phase = Phase::Claiming;
         let claim = progress.clone();
+        opening.phase = Phase::Claiming;
+        opening.entry = Some(entry);
+        if let Some((from, to)) = lowered {
+            self.note(Note::PositionLowered { from, to });
+        }
         if stale {
             self.replace_window(durable);
         }

@@ -10,6 +10,7 @@ use crate::parking::{Parcel, Policy, Reason};
 use crate::progress::Progress;
 use crate::record::{Identity, Token};
 use crate::relay::{Settings, TransactionLimits};
+use crate::stop::Code;
 
 #[test]
 fn the_fence_comes_before_the_claim_and_the_claim_stands_on_what_is_read_behind_it() {
@@ -44,6 +45,46 @@ fn another_relays_commit_before_the_fence_counts() {
     driver.reread();
     assert_eq!(driver.take(), [format!("record 2: {second}+0")]);
     assert!(second > first.end_lsn);
+}
+
+#[test]
+fn a_confirmed_position_that_cannot_be_read_before_the_fence_is_no_moved_slot() {
+    let mut driver = warm();
+    driver.insert("a");
+    driver.ack_all();
+    driver.ack_progress();
+    driver.committed();
+    let newest = driver.kafka.progress.pop().expect("a record");
+    driver.restart_process();
+    driver.opened();
+    assert_eq!(driver.take().last().map(String::as_str), Some("fence"));
+    driver.kafka.progress.push(newest);
+    driver.fenced();
+    driver.reread();
+    assert_eq!(driver.finished, None);
+}
+
+#[test]
+fn a_slot_that_was_moved_stops_behind_the_fence() {
+    let mut driver = warm();
+    driver.restart_process();
+    driver.postgres.write_idle_wal(0x100);
+    driver.postgres.slot = Some(driver.postgres.flush_lsn);
+    driver.opened();
+    driver.fenced();
+    driver.reread();
+    assert_eq!(stopped(&driver), Some(Code::SlotMoved));
+}
+
+#[test]
+fn a_server_that_is_not_ours_fences_nobody() {
+    let mut driver = warm();
+    driver.restart_process();
+    let mut recorded = driver.kafka.recorded();
+    recorded.progress.as_mut().expect("a record").system_id = "another".to_owned();
+    driver.opened_with(recorded);
+    assert_eq!(stopped(&driver), Some(Code::OtherSystem));
+    assert!(!driver.take().contains(&"fence".to_owned()));
 }
 
 #[test]
@@ -209,7 +250,8 @@ fn a_cut_ends_what_is_open_and_waits_for_what_is_being_committed() {
     driver.opened();
     assert!(driver.take().is_empty(), "the commit is not answered");
     driver.committed();
-    assert_eq!(driver.take(), ["read progress"], "the producer is good");
+    let taken = driver.take();
+    assert_eq!(taken, ["abandon", "fence"], "what it committed may not be readable yet");
 }
 
 #[test]
@@ -342,6 +384,11 @@ fn driver_with(change: impl FnOnce(&mut Settings)) -> Driver {
         settings.limits.bytes = 1 << 30;
         change(settings);
     })
+}
+
+fn stopped(driver: &Driver) -> Option<Code> {
+    let stop = driver.finished.as_ref()?.as_ref().err()?;
+    Some(stop.code.clone())
 }
 
 /// Past the first records of both partitions.

@@ -64,6 +64,9 @@ pub(super) struct Cluster {
     pub(super) is_limited: bool,
     /// In exactly-once mode.
     pub(super) coordinator: Option<Coordinator>,
+    /// Records of the progress topic from here on are committed, and no reader sees them yet: the
+    /// coordinator answers before the partitions have its markers.
+    unmarked_from: Option<usize>,
     known: BTreeMap<(u64, Lane), Known>,
     producers: u64,
 }
@@ -129,6 +132,8 @@ impl Cluster {
         }
         match &mut self.coordinator {
             Some(coordinator) => {
+                // The next transaction waits for the markers of the one before.
+                self.unmarked_from = None;
                 coordinator.write(lane, batch);
                 (Outcome::Written(offset), Vec::new())
             }
@@ -151,6 +156,9 @@ impl Cluster {
     pub(super) fn end_transaction(&mut self, fate: Fate) -> Vec<(Lane, Sent)> {
         let Some(coordinator) = &mut self.coordinator else { return Vec::new() };
         let shown = coordinator.process(fate);
+        if !shown.is_empty() {
+            self.unmarked_from = Some(self.progress.len());
+        }
         for (lane, sent) in &shown {
             self.show(*lane, sent);
         }
@@ -169,8 +177,19 @@ impl Cluster {
         i64::try_from(self.progress.len()).unwrap()
     }
 
-    pub(super) fn recorded(&self) -> Recorded {
-        let entries = (0_i64..).zip(&self.progress);
+    /// The markers of the last transaction arrive.
+    pub(super) fn mark(&mut self) {
+        self.unmarked_from = None;
+    }
+
+    /// What a reader finds.
+    pub(super) fn readable(&self) -> Recorded {
+        let written = self.progress.len();
+        self.recorded(self.unmarked_from.map_or(written, |end| end.min(written)))
+    }
+
+    fn recorded(&self, end: usize) -> Recorded {
+        let entries = (0_i64..).zip(&self.progress[..end]);
         let entries = entries.filter_map(|(offset, entry)| {
             let (key, value) = entry.as_ref()?;
             Some((offset, &key[..], value.as_deref()))
@@ -180,7 +199,7 @@ impl Cluster {
 
     /// What counts of it: that of the highest acquisition.
     pub(super) fn recorded_position(&self) -> Lsn {
-        self.recorded().progress.map_or(Lsn::ZERO, |progress| progress.end_lsn)
+        self.recorded(self.progress.len()).progress.map_or(Lsn::ZERO, |progress| progress.end_lsn)
     }
 
     /// Of each key only the newest record is left. The active segment is not looked at.

@@ -123,14 +123,14 @@ impl Process {
         if std::mem::replace(&mut self.timeline, env.server.timeline) != env.server.timeline {
             self.excuse_unrecorded(env);
         }
-        let (recorded, observed) = (env.cluster.recorded(), env.server.observed());
+        let (recorded, observed) = (env.cluster.readable(), env.server.observed());
         self.relay.handle_opened(env.now(), Opened { recorded, observed });
         self.settle(env);
     }
 
     pub(super) fn reread(&mut self, env: &mut Env) {
         self.awaits.reread = false;
-        let (recorded, high_watermark) = (env.cluster.recorded(), env.cluster.high_watermark());
+        let (recorded, high_watermark) = (env.cluster.readable(), env.cluster.high_watermark());
         self.relay.handle_reread(env.now(), recorded, high_watermark);
         self.settle(env);
     }
@@ -255,6 +255,7 @@ impl Process {
     pub(super) fn fenced(&mut self, env: &mut Env, is_done: bool) {
         self.awaits.fence = false;
         let id = env.cluster.producer_id();
+        env.cluster.mark();
         let coordinator = env.cluster.coordinator.as_mut().expect("exactly-once mode");
         coordinator.initialise(id);
         if is_done {

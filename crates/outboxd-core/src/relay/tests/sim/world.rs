@@ -136,6 +136,9 @@ impl World {
     }
 
     fn process(&mut self) {
+        if self.chance.one_in(4) {
+            self.env.cluster.mark();
+        }
         if !self.env.cluster.is_away && self.chance.one_in(2) {
             let fate = Fate::draw(&mut self.chance);
             self.env.end_transaction(fate);
