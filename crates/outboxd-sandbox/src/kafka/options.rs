@@ -100,6 +100,9 @@ pub(crate) fn base_settings(brokers: Brokers) -> Vec<(String, String)> {
         ("transaction.state.log.replication.factor", &replicas),
         ("transaction.state.log.min.isr", in_sync),
         ("group.initial.rebalance.delay.ms", "0"),
+        // How long a broker that was killed keeps its partitions; by default 9 s.
+        ("broker.session.timeout.ms", "3000"),
+        ("broker.heartbeat.interval.ms", "500"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

@@ -1,6 +1,7 @@
 //! A Kafka cluster as processes of this machine, in one guarded folder.
 
 mod broker;
+mod classes;
 mod config;
 mod format;
 pub(crate) mod probe;
@@ -27,16 +28,21 @@ pub(crate) struct ProcessKafka {
 }
 
 impl ProcessKafka {
-    pub(crate) async fn start(options: KafkaOptions) -> Result<Self> {
+    pub(crate) async fn start(mut options: KafkaOptions) -> Result<Self> {
         let tools = KafkaTools::locate().await?;
+        options.jvm_args.push(classes::kept(&tools).await?);
+        Self::start_with(&tools, &options).await
+    }
+
+    async fn start_with(tools: &KafkaTools, options: &KafkaOptions) -> Result<Self> {
         // The ports were free a moment ago; should a stranger have taken one since, others will do.
         for _ in 1..PORT_ATTEMPTS {
-            match Self::attempt(&tools, &options).await {
+            match Self::attempt(tools, options).await {
                 Err(Error::EndedEarly { log, .. }) if log.contains(ADDRESS_IN_USE) => {}
                 outcome => return outcome,
             }
         }
-        Self::attempt(&tools, &options).await
+        Self::attempt(tools, options).await
     }
 
     async fn attempt(tools: &KafkaTools, options: &KafkaOptions) -> Result<Self> {

@@ -18,15 +18,17 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct KafkaTools {
     java: PathBuf,
+    /// Such as 17.0.15.
+    java_version: String,
     jars: PathBuf,
 }
 
 impl KafkaTools {
     /// Finds Java, and fetches the jars on first use.
     pub async fn locate() -> Result<Self> {
-        let java = java().await?;
+        let (java, java_version) = java().await?;
         let jars = cache::entry(&entry_name(), fetch).await?;
-        Ok(Self { java, jars })
+        Ok(Self { java, java_version, jars })
     }
 
     pub fn java(&self) -> &Path {
@@ -36,6 +38,10 @@ impl KafkaTools {
     /// For Java's option `-cp`.
     pub fn classpath(&self) -> String {
         format!("{}/*", self.jars.display())
+    }
+
+    pub(super) fn java_version(&self) -> &str {
+        &self.java_version
     }
 
     pub(crate) fn version(&self) -> &'static str {
@@ -84,7 +90,7 @@ async fn fetch(folder: &Path) -> Result<()> {
 }
 
 /// The first Java of JAVA_HOME and PATH, if it is new enough.
-async fn java() -> Result<PathBuf> {
+async fn java() -> Result<(PathBuf, String)> {
     let missing = || Error::MissingProgram {
         program: "java",
         remedy: "install Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless) \
@@ -97,15 +103,19 @@ async fn java() -> Result<PathBuf> {
     let mut question = Command::new(&java);
     question.arg("--version");
     let answer = command::run(question).await.ok();
-    match answer.as_deref().and_then(major) {
-        Some(OLDEST_JAVA..) => Ok(java),
+    match answer.as_deref().and_then(version_of_java) {
+        Some(version) if major(version) >= Some(OLDEST_JAVA) => Ok((java, version.to_owned())),
         _ => Err(missing()),
     }
 }
 
-/// The 17 of `openjdk 17.0.15 2025-04-15`.
-fn major(said: &str) -> Option<u32> {
-    said.split(' ').nth(1)?.split(['.', '-', '+']).next()?.trim().parse().ok()
+/// The 17.0.15 of `openjdk 17.0.15 2025-04-15`.
+fn version_of_java(said: &str) -> Option<&str> {
+    said.split_whitespace().nth(1)
+}
+
+fn major(version: &str) -> Option<u32> {
+    version.split(['.', '-', '+']).next()?.parse().ok()
 }
 
 /// Kafka's version as the pom pins it.
@@ -125,10 +135,12 @@ mod tests {
 
     #[test]
     fn the_major_version_is_read_from_what_java_says() {
-        assert_eq!(major("openjdk 17.0.15 2025-04-15\nOpenJDK Runtime"), Some(17));
-        assert_eq!(major("openjdk 21 2023-09-19\n"), Some(21));
-        assert_eq!(major("java 25-ea 2025-09-16"), Some(25));
-        assert_eq!(major("Unrecognized option: --version"), None);
+        let asked = |said| version_of_java(said).and_then(major);
+        assert_eq!(version_of_java("openjdk 17.0.15 2025-04-15\nOpenJDK"), Some("17.0.15"));
+        assert_eq!(asked("openjdk 17.0.15 2025-04-15\nOpenJDK Runtime"), Some(17));
+        assert_eq!(asked("openjdk 21 2023-09-19\n"), Some(21));
+        assert_eq!(asked("java 25-ea 2025-09-16"), Some(25));
+        assert_eq!(asked("Unrecognized option: --version"), None);
     }
 
     #[test]
