@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use outboxd_core::progress::{Progress, ProgressError};
+use outboxd_core::progress::Progress;
 use outboxd_core::relay::{Goal, Relay};
 use outboxd_core::stop::{Code, Stop};
 
@@ -12,7 +12,7 @@ use crate::http::{About, HttpServer};
 use crate::open::Opener;
 use crate::run::Runner;
 use crate::sink::kafka::KafkaSink;
-use crate::sink::{self, Extent, Sink, SinkError};
+use crate::sink::{self, Extent, Sink, stop};
 use crate::wiring::{self, Wishes};
 
 /// Runs until `shutdown` resolves, the goal is reached, or something ends it for good.
@@ -29,7 +29,7 @@ pub async fn run(
     let topic = config.delivery.progress.topic.clone();
     let in_flight_max = config.delivery.max_in_flight_events.get() as usize;
     let sink = KafkaSink::start(kafka, topic, in_flight_max, wiring::creation(config))
-        .map_err(|error| refused(&error))?;
+        .map_err(|error| stop::refused(&error))?;
     run_with(config, wishes, goal, sink, shutdown).await
 }
 
@@ -78,11 +78,11 @@ fn about(config: &Config) -> About {
 /// What the progress topic says, for those who only look.
 pub async fn recorded(config: &Config) -> Result<Option<Progress>, Stop> {
     let kafka = wiring::kafka(config)?;
-    sink::reach(&kafka).await.map_err(|error| refused(&error))?;
+    sink::reach(&kafka).await.map_err(|error| stop::refused(&error))?;
     let topic = config.delivery.progress.topic.clone();
-    let sink = KafkaSink::start(kafka, topic, 1, None).map_err(|error| refused(&error))?;
-    let read = sink.read_progress(Extent::Readable).await.map_err(|error| refused(&error))?;
-    Ok(read.recorded().map_err(|error| unreadable(&error))?.progress)
+    let sink = KafkaSink::start(kafka, topic, 1, None).map_err(|error| stop::refused(&error))?;
+    let read = sink.read_progress(Extent::Readable).await.map_err(|error| stop::refused(&error))?;
+    Ok(read.recorded().map_err(|error| stop::unreadable(&error))?.progress)
 }
 
 /// The progress topic, created where that is allowed: by `setup` and on a first run.
@@ -94,35 +94,11 @@ pub(crate) async fn prepare_progress(
     let replication = progress.replication_factor.map(std::num::NonZeroU16::get);
     let ensured = sink::ensure_progress_topic(kafka, &progress.topic, replication).await;
     ensured.map(drop).map_err(|error| match error {
-        sink::ProgressTopicError::Sink(error) => refused(&error),
+        sink::ProgressTopicError::Sink(error) => stop::refused(&error),
         error => {
             Stop::new(Code::Config, format!("progress topic {:?} cannot be used", progress.topic))
                 .detail(crate::error_chain(&error))
                 .hint("it needs one partition and cleanup.policy=compact; see delivery.progress")
         }
     })
-}
-
-pub(crate) fn unreadable(error: &ProgressError) -> Stop {
-    Stop::new(Code::ProgressLost, "the progress topic cannot be read")
-        .detail(error.to_string())
-        .hint("something else wrote there, or a newer version of outboxd did")
-}
-
-pub(crate) fn refused(error: &SinkError) -> Stop {
-    let (code, message, hint) = match error {
-        SinkError::Transport(_) => {
-            (Code::KafkaUnreachable, "Kafka cannot be reached", sink::UNREACHABLE_HINT)
-        }
-        SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => (
-            Code::Permission,
-            "Kafka refuses this user",
-            "check kafka.security.sasl, and the rights of the Kafka user: it reads, writes, creates \
-             and describes its progress topic",
-        ),
-        SinkError::Config(_) => {
-            (Code::Config, "Kafka cannot be used", "see [kafka] and [kafka.security]")
-        }
-    };
-    Stop::new(code, message).detail(error.to_string()).hint(hint)
 }

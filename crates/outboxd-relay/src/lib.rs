@@ -10,6 +10,7 @@ pub mod dead_letters;
 mod failpoints;
 pub mod health;
 pub mod http;
+mod link_failure;
 pub mod metrics;
 pub mod open;
 pub mod repair;

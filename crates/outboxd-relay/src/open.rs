@@ -13,7 +13,7 @@ use crate::catalog;
 use crate::config::SourceConfig;
 use crate::control::{ControlError, ControlSession, ServerVersion};
 use crate::error_chain;
-use crate::run::LinkFailure;
+use crate::link_failure::LinkFailure;
 use crate::setup::reporting_open_transactions;
 use crate::source::session::{ReplicationSession, SessionOptions};
 use crate::wiring::connect_params;
@@ -248,38 +248,6 @@ pub(crate) async fn logging_open_transactions<F: Future>(
         tracing::info!(event = "slot.waiting", "slot creation waits for transactions: {writers}");
     })
     .await
-}
-
-impl From<Stop> for LinkFailure {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-/// For those who do not try again.
-impl From<LinkFailure> for Stop {
-    fn from(failure: LinkFailure) -> Self {
-        match failure {
-            LinkFailure::Stop(stop) => stop,
-            LinkFailure::Session(error) => {
-                error.to_stop().unwrap_or_else(|| Self::new(Code::Internal, error_chain(&error)))
-            }
-            LinkFailure::Control { error, hint } => Self {
-                hint,
-                ..Self::new(Code::PostgresUnreachable, "the database cannot be asked").detail(error)
-            },
-        }
-    }
-}
-
-impl From<ControlError> for LinkFailure {
-    fn from(error: ControlError) -> Self {
-        if error.is_transient() {
-            let hint = error.hint().map(str::to_owned);
-            return Self::Control { error: error_chain(&error), hint };
-        }
-        Self::Stop(error.into())
-    }
 }
 
 const WATCH_EVERY: Duration = Duration::from_secs(5);

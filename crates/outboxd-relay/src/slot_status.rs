@@ -20,8 +20,8 @@ use serde::Serialize;
 pub use self::details::SlotDetails;
 use crate::config::Config;
 use crate::daemon;
+use crate::link_failure::LinkFailure;
 use crate::open::Opener;
-use crate::run::LinkFailure;
 use crate::status::is_locked;
 use crate::wiring::{self, Wishes};
 

@@ -5,8 +5,8 @@ use std::pin::pin;
 
 use outboxd_core::stop::{Code, Stop};
 
+use crate::link_failure::LinkFailure;
 use crate::open::{Connected, Opener};
-use crate::run::LinkFailure;
 use crate::source::session::{PING_EVERY, ReplicationSession};
 
 /// Takes the lock, unless a relay has it.

@@ -15,9 +15,8 @@ use outboxd_core::topics::{self, Admission, Boundary, Learned, OnPartitionsChang
 use outboxd_core::window::Limits;
 
 use super::pass::Unpublished;
-use crate::daemon;
 use crate::run::clock::Stopwatch;
-use crate::sink::{Refusal, Report, Sink};
+use crate::sink::{Refusal, Report, Sink, stop};
 
 pub(super) struct Publisher<'a, S> {
     sink: &'a mut S,
@@ -146,7 +145,7 @@ impl<'a, S: Sink> Publisher<'a, S> {
         }
         if outdated.is_some() {
             self.drain().await?;
-            self.sink.replace_producer().map_err(|error| daemon::refused(&error))?;
+            self.sink.replace_producer().map_err(|error| stop::refused(&error))?;
             self.topics.producer_replaced();
         }
         Ok(())

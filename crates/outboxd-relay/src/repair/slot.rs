@@ -7,8 +7,8 @@ use outboxd_core::stop::{Code, Stop};
 use super::publish::AGAIN;
 use crate::catalog::capacity::Capacity;
 use crate::catalog::slot;
+use crate::link_failure::LinkFailure;
 use crate::open::{Opener, logging_open_transactions};
-use crate::run::LinkFailure;
 use crate::source::session::{ExportedSlot, ReplicationSession};
 
 /// Where the stream will begin, and the snapshot of that moment.

@@ -24,7 +24,7 @@ use crate::open::Opener;
 use crate::run::clock::Stopwatch;
 use crate::sink::kafka::KafkaSink;
 use crate::sink::settings::KafkaSettings;
-use crate::sink::{self, Extent, Sink};
+use crate::sink::{self, Extent, Sink, stop};
 use crate::source::session::ReplicationSession;
 use crate::wiring::{self, Wishes};
 
@@ -42,24 +42,23 @@ impl<'a> Workshop<'a> {
     pub(super) async fn open(config: &'a Config) -> Result<Self, Stop> {
         // What comes from the table is marked; a transaction around all of it could last too long.
         let kafka = KafkaSettings { transactions: None, ..wiring::kafka(config)? };
-        sink::reach(&kafka).await.map_err(|error| daemon::refused(&error))?;
+        sink::reach(&kafka).await.map_err(|error| stop::refused(&error))?;
         let wishes = Wishes { no_wait: true, fail_fast: true, ..Wishes::default() };
         let opener = daemon::opener(config, wishes)?;
         let session = lock(&opener).await?;
         let in_flight_max = config.delivery.max_in_flight_events.get() as usize;
         let topic = config.delivery.progress.topic.clone();
         let sink = KafkaSink::start(kafka, topic, in_flight_max, wiring::creation(config))
-            .map_err(|error| daemon::refused(&error))?;
+            .map_err(|error| stop::refused(&error))?;
         let settings = wiring::settings(config, Wishes::default(), Goal::Run);
         Ok(Self { config, settings, opener, session, sink })
     }
 
     pub(super) async fn recorded(&mut self) -> Result<Recorded, Stop> {
         let read = self.sink.read_progress(Extent::Readable);
-        let read = keeping(&mut self.session, async {
-            read.await.map_err(|error| daemon::refused(&error))
-        });
-        read.await?.recorded().map_err(|error| daemon::unreadable(&error))
+        let read =
+            keeping(&mut self.session, async { read.await.map_err(|error| stop::refused(&error)) });
+        read.await?.recorded().map_err(|error| stop::unreadable(&error))
     }
 
     pub(super) async fn phantoms(
@@ -174,9 +173,9 @@ impl<'a> Workshop<'a> {
         }
         let topic = self.config.delivery.progress.topic.clone();
         let successor = KafkaSink::start(kafka, topic, 1, None);
-        let mut successor = successor.map_err(|error| daemon::refused(&error))?;
+        let mut successor = successor.map_err(|error| stop::refused(&error))?;
         let fenced = successor.fence();
-        keeping(&mut self.session, async { fenced.await.map_err(|error| daemon::refused(&error)) })
+        keeping(&mut self.session, async { fenced.await.map_err(|error| stop::refused(&error)) })
             .await
     }
 

@@ -5,9 +5,9 @@ use outboxd_core::parking::{Parcel, Reason};
 use outboxd_core::relay::Replayed;
 
 use super::Runner;
-use super::link::LinkFailure;
 use crate::dead_letters::{DeadLetters, News, Opening};
 use crate::failpoints::{self, Step};
+use crate::link_failure::LinkFailure;
 use crate::sink::Sink;
 use crate::wiring::connect_params;
 

@@ -13,13 +13,13 @@ use outboxd_core::backoff::Backoff;
 use outboxd_core::lsn::Lsn;
 use outboxd_core::progress::Recorded;
 use outboxd_core::relay::Opened;
-use outboxd_core::stop::Stop;
 use outboxd_core::time::Tick;
 use tokio::time::Instant;
 
 use super::pace::Pace;
 use crate::failpoints::{self, Step};
 use crate::health::Phase;
+use crate::link_failure::LinkFailure;
 use crate::open::{Connected, Opener, Watch};
 use crate::source::error::SourceError;
 use crate::source::session::{PING_EVERY, ReplicationSession, State};
@@ -49,16 +49,6 @@ pub(super) enum LinkEvent {
     Read,
     Nothing,
     Failed(LinkFailure),
-}
-
-pub(crate) enum LinkFailure {
-    /// Nothing a retry would cure.
-    Stop(Stop),
-    Session(SourceError),
-    Control {
-        error: String,
-        hint: Option<String>,
-    },
 }
 
 enum Hold {

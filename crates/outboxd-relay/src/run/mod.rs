@@ -29,7 +29,6 @@ use tokio::time::Instant;
 
 use self::clock::Stopwatch;
 use self::letters::Letters;
-pub(crate) use self::link::LinkFailure;
 use self::link::{Link, LinkEvent};
 use self::tasks::Tasks;
 use crate::health::{Phase, Publisher, Snapshot};

@@ -3,10 +3,10 @@
 use outboxd_core::stop::{Code, Stop};
 
 use super::Runner;
-use super::link::LinkFailure;
 use super::reports::hand_over;
 use crate::error_chain;
 use crate::failpoints::{self, Step};
+use crate::link_failure::LinkFailure;
 use crate::sink::Sink;
 use crate::source::error::SourceError;
 use crate::source::frame::BackendFrame;

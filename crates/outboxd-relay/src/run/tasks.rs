@@ -4,16 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outboxd_core::stop::{Code, Stop};
 use outboxd_core::topic::{TopicError, TopicInfo};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Runner;
-use super::link::LinkFailure;
-use crate::daemon;
 use crate::failpoints::{self, Step};
+use crate::link_failure::LinkFailure;
 use crate::open::{Opener, Watch, Watched};
-use crate::sink::{Committed, Extent, LOGIN_HINT, ProgressRead, Sink, SinkError, UNREACHABLE_HINT};
+use crate::sink::{
+    Committed, Extent, LOGIN_HINT, ProgressRead, Sink, SinkError, UNREACHABLE_HINT, stop,
+};
 
 pub(super) struct Tasks {
     set: JoinSet<Answer>,
@@ -172,7 +172,7 @@ impl<S: Sink> Runner<S> {
             SinkError::Transport(error) | SinkError::LoginRefused(error) => {
                 self.relay.handle_transaction_failed(now, error);
             }
-            _ => self.relay.handle_stop(now, no_transactions(error)),
+            _ => self.relay.handle_stop(now, stop::no_transactions(error)),
         }
     }
 
@@ -189,14 +189,14 @@ impl<S: Sink> Runner<S> {
             Err(SinkError::Transport(error)) => {
                 return self.read_again(purpose, &error, UNREACHABLE_HINT);
             }
-            Err(error) => return self.relay.handle_stop(now, unreadable(&error)),
+            Err(error) => return self.relay.handle_stop(now, stop::no_progress(&error)),
         };
         match (purpose, read.recorded()) {
             (Purpose::Open, Ok(recorded)) => self.link.observe(recorded),
             (Purpose::Claim, Ok(recorded)) => {
                 self.relay.handle_reread(now, recorded, read.high_watermark);
             }
-            (_, Err(error)) => self.relay.handle_stop(now, daemon::unreadable(&error)),
+            (_, Err(error)) => self.relay.handle_stop(now, stop::unreadable(&error)),
         }
     }
 
@@ -205,26 +205,6 @@ impl<S: Sink> Runner<S> {
         let again = self.sink.read_progress(purpose.extent());
         self.tasks.read_progress(purpose, READ_AGAIN, again);
     }
-}
-
-fn code(error: &SinkError) -> Code {
-    match error {
-        SinkError::LoginRefused(_) | SinkError::Unauthorized(_) => Code::Permission,
-        SinkError::Transport(_) | SinkError::Config(_) => Code::Config,
-    }
-}
-
-fn unreadable(error: &SinkError) -> Stop {
-    Stop::new(code(error), "the progress topic cannot be used")
-        .detail(error.to_string())
-        .hint("let the relay's Kafka user read, write and describe its progress topic")
-}
-
-fn no_transactions(error: &SinkError) -> Stop {
-    Stop::new(code(error), "Kafka transactions cannot be used").detail(error.to_string()).hint(
-        "let the relay's Kafka user write and describe its transactional id; the brokers' \
-         transaction.max.timeout.ms has to be above delivery.max_transaction_time + 20s",
-    )
 }
 
 impl Purpose {

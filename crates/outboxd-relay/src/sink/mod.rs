@@ -12,6 +12,7 @@ mod progress;
 mod progress_topic;
 pub(crate) mod reading;
 pub mod settings;
+pub(crate) mod stop;
 #[cfg(test)]
 mod testing;
 mod topics;
