@@ -63,10 +63,10 @@ impl Workload {
         }
     }
 
-    /// Writes until told to stop: small rows, because it comes to much, and some thousand in a second,
-    /// which leaves most of the machine to what is tested.
+    /// Writes until told to stop: small rows, because it comes to much, and some hundred in a second,
+    /// which leaves the machine to what is tested, and to the servers that are started again.
     pub fn endless(kind: &str) -> Self {
-        let pause = Duration::from_millis(10);
+        let pause = Duration::from_millis(30);
         Self { transactions: None, payload_max: 500, pause, ..Self::new(kind) }
     }
 
