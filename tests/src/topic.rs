@@ -190,6 +190,8 @@ impl Topic {
             .set("group.id", "outboxd-tests")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
+            // Also where the client could not find the beginning at its first try.
+            .set("auto.offset.reset", "earliest")
             .set("isolation.level", isolation)
             .set("fetch.wait.max.ms", "10")
             .set("check.crcs", "true");

@@ -15,7 +15,7 @@ use crate::source::server_error::ServerError;
 /// A failure of the control session. It answers whether to try again, and how to report it when
 /// nobody does.
 #[derive(Debug, thiserror::Error)]
-#[error("{stop}")]
+#[error("{}", in_one_line(stop))]
 pub struct ControlError {
     stop: Stop,
     transient: bool,
@@ -67,6 +67,13 @@ impl ControlError {
         Stop::new(Code::Internal, "postgres answered with an unexpected number of rows")
             .detail(sql)
             .into()
+    }
+}
+
+fn in_one_line(stop: &Stop) -> String {
+    match &stop.detail {
+        Some(detail) => format!("{stop}: {detail}"),
+        None => stop.to_string(),
     }
 }
 
@@ -183,3 +190,15 @@ fn chain(error: &tokio_postgres::Error) -> String {
 }
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_says_why() {
+        let stop = Stop::new(Code::PostgresUnreachable, "cannot reach db:5432");
+        let error = ControlError::from(stop.detail("Too many open files"));
+        assert_eq!(error.to_string(), "cannot reach db:5432: Too many open files");
+    }
+}
