@@ -388,7 +388,7 @@ fn driver_with(change: impl FnOnce(&mut Settings)) -> Driver {
 
 fn stopped(driver: &Driver) -> Option<Code> {
     let stop = driver.finished.as_ref()?.as_ref().err()?;
-    Some(stop.code.clone())
+    Some(stop.code)
 }
 
 /// Past the first records of both partitions.
