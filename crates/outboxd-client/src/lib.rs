@@ -1,0 +1,11 @@
+//! What services link so that a change of their database and an event come together, and an effect
+//! happens once.
+//!
+//! `outbox` appends events inside the transaction of the business change; `inbox` handles a message
+//! once, in one transaction with its effect. [`Message`] is what a consumer has received.
+//!
+//! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
+
+mod message;
+
+pub use self::message::{Header, Message};
