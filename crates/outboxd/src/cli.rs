@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use outboxd_core::stop::Stop;
-use outboxd_relay::config::{Config, Flags, Inputs};
+use outboxd_relay::config::{Config, Flags, Inputs, SourceConfig};
 
 #[cfg(feature = "demo")]
 use crate::cmd::bench::{BenchArgs, BenchRelayArgs};
@@ -14,6 +14,7 @@ use crate::cmd::config::ConfigArgs;
 #[cfg(feature = "demo")]
 use crate::cmd::demo::DemoArgs;
 use crate::cmd::dlq::DlqArgs;
+use crate::cmd::inbox::InboxArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::setup::SetupArgs;
 use crate::cmd::slot::SlotArgs;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Slot(SlotArgs),
     /// Look at events that could not be published, retry them or give them up
     Dlq(DlqArgs),
+    /// Look at messages that a consumer could not handle, retry them or give them up
+    Inbox(InboxArgs),
     /// Show it at work: orders and payments, a relay that is killed on the way, and a verdict
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
@@ -83,6 +86,14 @@ impl Globals {
         panics::end_the_process();
         tracing::debug!(event = "config.loaded", name = config.source.name, "configuration read");
         Ok(config)
+    }
+
+    /// As [`Self::load`], for a command that needs a database and no Kafka.
+    pub(crate) fn load_source(&self, args: &impl AddFlags) -> anyhow::Result<SourceConfig> {
+        let (source, log) = Config::load_source(&self.inputs(args)?)?;
+        logging::init(&log)?;
+        panics::end_the_process();
+        Ok(source)
     }
 
     /// What the configuration is read from: this command line, the environment and the file.
@@ -128,6 +139,22 @@ impl AddFlags for ConnectionArgs {
         }
         if !self.tables.is_empty() {
             flags.set("--table", "source.tables", self.tables.clone());
+        }
+    }
+}
+
+/// For commands that need a database alone.
+#[derive(Args, Debug)]
+pub(crate) struct DatabaseArgs {
+    /// The database, postgres://user:password@host:5432/database [env: DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl AddFlags for DatabaseArgs {
+    fn add_to(&self, flags: &mut Flags) {
+        if let Some(url) = &self.database_url {
+            flags.set("--database-url", "source.url", url.as_str());
         }
     }
 }

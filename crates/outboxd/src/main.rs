@@ -7,6 +7,7 @@ mod cli;
 mod cmd;
 #[cfg(feature = "demo")]
 mod demo;
+mod inbox;
 mod logging;
 mod output;
 mod panics;

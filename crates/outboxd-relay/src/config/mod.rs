@@ -76,6 +76,21 @@ impl Config {
     pub fn load(inputs: &Inputs) -> Result<Self, Stop> {
         Effective::read(inputs)?.into_config()
     }
+
+    /// For what needs a database and no Kafka. The rest may be incomplete, but not wrong.
+    pub fn load_source(inputs: &Inputs) -> Result<(SourceConfig, LogConfig), Stop> {
+        let mut reader = Reader::new(layers::merge(inputs)?);
+        let source = SourceConfig::read(reader.section("source"));
+        let missing = reader.missing.len();
+        let (log, _) = read_sections(&mut reader, source.clone());
+        reader.note_unknown_keys(&inputs.environment);
+        let problems: Vec<_> = reader.problems.iter().chain(&reader.missing[..missing]).collect();
+        match (problem::stop(&problems), source) {
+            (None, Some(source)) => Ok((source, log)),
+            (Some(stop), _) => Err(stop),
+            (None, None) => Err(incomplete()),
+        }
+    }
 }
 
 /// What was read, with all that is wrong with it.
@@ -90,7 +105,8 @@ impl Effective {
     /// Fails only when the file cannot be read or parsed.
     pub fn read(inputs: &Inputs) -> Result<Self, Stop> {
         let mut reader = Reader::new(layers::merge(inputs)?);
-        let config = read_sections(&mut reader);
+        let source = SourceConfig::read(reader.section("source"));
+        let (_, config) = read_sections(&mut reader, source);
         reader.note_unknown_keys(&inputs.environment);
         let Reader { problems, missing, entries, .. } = reader;
         Ok(Self { config, problems, missing, entries })
@@ -101,7 +117,7 @@ impl Effective {
         match (problem::stop(&problems), self.config) {
             (None, Some(config)) => Ok(config),
             (Some(stop), _) => Err(stop),
-            (None, None) => Err(Stop::new(Code::Internal, "an incomplete configuration")),
+            (None, None) => Err(incomplete()),
         }
     }
 
@@ -115,9 +131,8 @@ impl Effective {
     }
 }
 
-/// Reads every section, also past one that lacks something.
-fn read_sections(reader: &mut Reader) -> Option<Config> {
-    let source = SourceConfig::read(reader.section("source"));
+/// Reads every other section, also past one that lacks something.
+fn read_sections(reader: &mut Reader, source: Option<SourceConfig>) -> (LogConfig, Option<Config>) {
     let columns = ColumnsConfig::read(reader.section("columns"));
     let topic = TopicConfig::read(reader.section("topic"));
     let headers = HeadersConfig::read(reader.section("headers"));
@@ -128,6 +143,21 @@ fn read_sections(reader: &mut Reader) -> Option<Config> {
     let errors = ErrorsConfig::read(reader.section("errors"));
     let http = HttpConfig::read(reader.section("http"));
     let log = LogConfig::read(reader.section("log"));
-    let (source, kafka, delivery) = (source?, kafka?, delivery?);
-    Some(Config { source, columns, topic, headers, format, kafka, delivery, errors, http, log })
+    let config = source.zip(kafka).zip(delivery).map(|((source, kafka), delivery)| Config {
+        source,
+        columns,
+        topic,
+        headers,
+        format,
+        kafka,
+        delivery,
+        errors,
+        http,
+        log: log.clone(),
+    });
+    (log, config)
+}
+
+fn incomplete() -> Stop {
+    Stop::new(Code::Internal, "an incomplete configuration")
 }

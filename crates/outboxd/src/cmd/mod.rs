@@ -7,6 +7,7 @@ pub(crate) mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod dlq;
+pub(crate) mod inbox;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod slot;
@@ -25,6 +26,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&globals, &args),
         Command::Slot(args) => slot::run(&globals, &args),
         Command::Dlq(args) => dlq::run(&globals, &args),
+        Command::Inbox(args) => inbox::run(&globals, &args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&globals, &args),
