@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
 
 mod concurrent;
+mod operators;
 mod shop;
 mod states;
