@@ -177,7 +177,7 @@ insert into inbox.messages as m (consumer, message_id, state, attempts, topic, p
 values ($1, $2, 'COMPLETED', 1, $3, $4, $5, now())
 on conflict (consumer, message_id) do update
    set state = 'COMPLETED', attempts = m.attempts + 1, completed_at = now(), next_attempt_at = null,
-       last_error = null, key = null, payload = null, headers = null
+       key = null, payload = null, headers = null
  where m.state = 'FAILED'`
 	fail = `
 insert into inbox.messages as m (consumer, message_id, state, attempts, next_attempt_at, topic, partition, "offset",

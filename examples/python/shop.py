@@ -120,7 +120,7 @@ insert into inbox.messages as m (consumer, message_id, state, attempts, topic, p
 values (%s, %s, 'COMPLETED', 1, %s, %s, %s, now())
 on conflict (consumer, message_id) do update
    set state = 'COMPLETED', attempts = m.attempts + 1, completed_at = now(), next_attempt_at = null,
-       last_error = null, key = null, payload = null, headers = null
+       key = null, payload = null, headers = null
  where m.state = 'FAILED'
 """
 FAIL = """

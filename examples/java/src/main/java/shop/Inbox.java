@@ -74,7 +74,7 @@ final class Inbox {
             values (:consumer, :id, 'COMPLETED', 1, :topic, :partition, :offset, now())
             on conflict (consumer, message_id) do update
                set state = 'COMPLETED', attempts = m.attempts + 1, completed_at = now(), next_attempt_at = null,
-                   last_error = null, key = null, payload = null, headers = null
+                   key = null, payload = null, headers = null
              where m.state = 'FAILED'
             """;
     private static final String FAIL = """
