@@ -1,6 +1,7 @@
 //! Every snippet of every page runs: against real servers, in the order of the page, with `outboxd`
 //! as it was built here.
 
+mod links;
 mod output;
 mod page;
 mod planted;
@@ -62,6 +63,15 @@ fn no_page_is_left_out() -> Result<()> {
     }
     let listed: BTreeSet<String> = PAGES.iter().map(|&page| page.to_owned()).collect();
     ensure!(found == listed, "docs/ has {found:?}, and read are {listed:?}");
+    Ok(())
+}
+
+#[test]
+fn every_link_leads_somewhere() -> Result<()> {
+    for page in PAGES.iter().chain(&["ARCHITECTURE.md", "examples/README.md"]) {
+        let broken = links::broken(page)?;
+        ensure!(broken.is_empty(), "{page} links to {broken:?}");
+    }
     Ok(())
 }
 
