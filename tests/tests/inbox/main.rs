@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
 
 mod concurrent;
+mod consumers;
+mod death;
 mod shop;
 mod states;
