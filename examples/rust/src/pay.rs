@@ -1,4 +1,8 @@
 //! The payment service: pays for each order once, however often it hears of it.
+//!
+//! With a loop of its own, as any Kafka client has one, that ends after some messages. A service that
+//! runs on takes `outboxd_client::inbox::kafka::Consumer` (docs/consuming.md): it handles partitions
+//! beside each other, pauses in place of waiting, and gives partitions back in order.
 
 use std::env;
 use std::time::{Duration, SystemTime};
