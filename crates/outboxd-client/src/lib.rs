@@ -6,6 +6,12 @@
 //!
 //! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
 
+pub mod inbox;
 mod message;
+#[warn(missing_docs)]
+pub mod outbox;
+#[cfg(feature = "testing")]
+#[warn(missing_docs)]
+pub mod testing;
 
 pub use self::message::{Header, Message};

@@ -1,0 +1,9 @@
+//! Messages handled once: the inbox of the client crate on real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
+
+mod concurrent;
+mod consumers;
+mod death;
+mod shop;
+mod states;
