@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// Built on first use, once in a process.
-pub(crate) fn path() -> Result<&'static Path> {
+pub fn path() -> Result<&'static Path> {
     static PATH: OnceLock<Result<PathBuf>> = OnceLock::new();
     match PATH.get_or_init(find) {
         Ok(path) => Ok(path),

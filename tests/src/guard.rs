@@ -11,12 +11,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 #[derive(Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     shell: Child,
 }
 
 impl Guard {
-    pub(crate) fn over(pid: u32) -> Result<Self> {
+    pub fn over(pid: u32) -> Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "outboxd-test-guard", &pid.to_string()]);
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -24,7 +24,7 @@ impl Guard {
     }
 
     /// The process has ended: there is nothing left to kill.
-    pub(crate) fn release(&mut self) {
+    pub fn release(&mut self) {
         if let Some(mut pipe) = self.shell.stdin.take() {
             // A guard that is gone already kills nobody either.
             let _ = pipe.write_all(b"ended\n");

@@ -7,10 +7,10 @@
 //! Nothing here sleeps in order to synchronise: waits are for something that can be seen, and end
 //! in an error at a deadline that only something broken reaches.
 
-mod binary;
+pub mod binary;
 pub mod checker;
 pub mod database;
-mod guard;
+pub mod guard;
 pub mod log;
 pub mod patience;
 pub mod proxy;

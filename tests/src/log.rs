@@ -18,7 +18,7 @@ pub struct Line {
 
 /// The lines so far, read by a thread of its own, so that the writer never waits for a test.
 #[derive(Clone, Debug)]
-pub(crate) struct Log {
+pub struct Log {
     lines: Arc<Mutex<Vec<Line>>>,
     /// How many there are, and whether the other side is gone.
     news: watch::Receiver<(usize, bool)>,
@@ -59,7 +59,7 @@ impl Line {
 }
 
 impl Log {
-    pub(crate) fn read(stream: impl Read + Send + 'static) -> Self {
+    pub fn read(stream: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (sender, news) = watch::channel((0, false));
         let sink = Arc::clone(&lines);
@@ -75,7 +75,7 @@ impl Log {
         Self { lines, news }
     }
 
-    pub(crate) fn lines(&self) -> Vec<Line> {
+    pub fn lines(&self) -> Vec<Line> {
         lock(&self.lines).clone()
     }
 
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// The first line from `from` on that is as wanted; `None` when the log ends without.
-    pub(crate) async fn find(&self, from: usize, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
+    pub async fn find(&self, from: usize, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
         let mut news = self.news.clone();
         let mut seen = from;
         loop {

@@ -12,9 +12,17 @@ mod options;
 mod outcome;
 
 #[cfg(feature = "tokio-postgres")]
+mod batch;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "tokio-postgres")]
+mod lease;
+#[cfg(feature = "tokio-postgres")]
 mod postgres;
 #[cfg(feature = "tokio-postgres")]
 mod process;
+#[cfg(feature = "tokio-postgres")]
+mod retry;
 #[cfg(feature = "tokio-postgres")]
 mod source;
 mod statements;
@@ -30,3 +38,6 @@ pub use self::process::Handling;
 pub use self::source::Pooled;
 #[cfg(feature = "tokio-postgres")]
 pub use self::source::Source;
+
+#[cfg(feature = "kafka")]
+use self::outcome::words;

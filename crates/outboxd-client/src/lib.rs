@@ -8,5 +8,10 @@
 
 pub mod inbox;
 mod message;
+#[warn(missing_docs)]
+pub mod outbox;
+#[cfg(feature = "testing")]
+#[warn(missing_docs)]
+pub mod testing;
 
 pub use self::message::{Header, Message};

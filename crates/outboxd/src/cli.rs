@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use outboxd_core::stop::Stop;
-use outboxd_relay::config::{Config, Flags, Inputs, SourceConfig};
+use outboxd_relay::config::{Config, DatabaseConfig, Flags, Inputs};
 
 #[cfg(feature = "demo")]
 use crate::cmd::bench::{BenchArgs, BenchRelayArgs};
@@ -15,6 +15,7 @@ use crate::cmd::config::ConfigArgs;
 use crate::cmd::demo::DemoArgs;
 use crate::cmd::dlq::DlqArgs;
 use crate::cmd::inbox::InboxArgs;
+use crate::cmd::migrate::MigrateArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::setup::SetupArgs;
 use crate::cmd::slot::SlotArgs;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Create what is missing: table, publication, progress topic, slot
     Setup(SetupArgs),
+    /// Create or look at the tables of outbox, dead letters and inbox, or print their SQL
+    Migrate(MigrateArgs),
     /// Show positions, lag and slot health
     Status(StatusArgs),
     /// Look at the replication slot, or close a gap that a relay stopped for
@@ -88,12 +91,12 @@ impl Globals {
         Ok(config)
     }
 
-    /// As [`Self::load`], for a command that needs a database and no Kafka.
-    pub(crate) fn load_source(&self, args: &impl AddFlags) -> anyhow::Result<SourceConfig> {
-        let (source, log) = Config::load_source(&self.inputs(args)?)?;
-        logging::init(&log)?;
+    /// The same for a command that has nothing to do with Kafka.
+    pub(crate) fn load_database(&self, args: &impl AddFlags) -> anyhow::Result<DatabaseConfig> {
+        let config = DatabaseConfig::load(&self.inputs(args)?)?;
+        logging::init(&config.log)?;
         panics::end_the_process();
-        Ok(source)
+        Ok(config)
     }
 
     /// What the configuration is read from: this command line, the environment and the file.
@@ -129,22 +132,8 @@ pub(crate) struct ConnectionArgs {
     tables: Vec<String>,
 }
 
-impl AddFlags for ConnectionArgs {
-    fn add_to(&self, flags: &mut Flags) {
-        if let Some(url) = &self.database_url {
-            flags.set("--database-url", "source.url", url.as_str());
-        }
-        if let Some(kafka) = &self.kafka {
-            flags.set("--kafka", "kafka.bootstrap_servers", kafka.as_str());
-        }
-        if !self.tables.is_empty() {
-            flags.set("--table", "source.tables", self.tables.clone());
-        }
-    }
-}
-
-/// For commands that need a database alone.
-#[derive(Args, Debug)]
+/// The flag for commands that look at the database alone.
+#[derive(Args, Debug, Default)]
 pub(crate) struct DatabaseArgs {
     /// The database, postgres://user:password@host:5432/database [env: DATABASE_URL]
     #[arg(long, value_name = "URL")]
@@ -155,6 +144,20 @@ impl AddFlags for DatabaseArgs {
     fn add_to(&self, flags: &mut Flags) {
         if let Some(url) = &self.database_url {
             flags.set("--database-url", "source.url", url.as_str());
+        }
+    }
+}
+
+impl AddFlags for ConnectionArgs {
+    fn add_to(&self, flags: &mut Flags) {
+        if let Some(url) = &self.database_url {
+            flags.set("--database-url", "source.url", url.as_str());
+        }
+        if let Some(kafka) = &self.kafka {
+            flags.set("--kafka", "kafka.bootstrap_servers", kafka.as_str());
+        }
+        if !self.tables.is_empty() {
+            flags.set("--table", "source.tables", self.tables.clone());
         }
     }
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
 
 mod concurrent;
+mod consumers;
+mod death;
 mod operators;
 mod shop;
 mod states;

@@ -76,19 +76,32 @@ impl Config {
     pub fn load(inputs: &Inputs) -> Result<Self, Stop> {
         Effective::read(inputs)?.into_config()
     }
+}
 
-    /// For what needs a database and no Kafka. The rest may be incomplete, but not wrong.
-    pub fn load_source(inputs: &Inputs) -> Result<(SourceConfig, LogConfig), Stop> {
+/// For what looks at the database alone.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    pub source: SourceConfig,
+    pub log: LogConfig,
+}
+
+impl DatabaseConfig {
+    /// Lacking a Kafka is no problem here; whatever is wrong in the file is one all the same.
+    pub fn load(inputs: &Inputs) -> Result<Self, Stop> {
         let mut reader = Reader::new(layers::merge(inputs)?);
-        let source = SourceConfig::read(reader.section("source"));
-        let missing = reader.missing.len();
-        let (log, _) = read_sections(&mut reader, source.clone());
+        // Every section is read, so that its keys are known.
+        let _ = read_sections(&mut reader);
         reader.note_unknown_keys(&inputs.environment);
-        let problems: Vec<_> = reader.problems.iter().chain(&reader.missing[..missing]).collect();
-        match (problem::stop(&problems), source) {
-            (None, Some(source)) => Ok((source, log)),
+        reader.missing.clear();
+        let mut problems = std::mem::take(&mut reader.problems);
+        reader.entries.clear();
+        let source = SourceConfig::read(reader.section("source"));
+        let log = LogConfig::read(reader.section("log"));
+        problems.append(&mut reader.missing);
+        match (problem::stop(&problems.iter().collect::<Vec<_>>()), source) {
             (Some(stop), _) => Err(stop),
-            (None, None) => Err(incomplete()),
+            (None, Some(source)) => Ok(Self { source, log }),
+            (None, None) => Err(Stop::new(Code::Internal, "an incomplete configuration")),
         }
     }
 }
@@ -105,8 +118,7 @@ impl Effective {
     /// Fails only when the file cannot be read or parsed.
     pub fn read(inputs: &Inputs) -> Result<Self, Stop> {
         let mut reader = Reader::new(layers::merge(inputs)?);
-        let source = SourceConfig::read(reader.section("source"));
-        let (_, config) = read_sections(&mut reader, source);
+        let config = read_sections(&mut reader);
         reader.note_unknown_keys(&inputs.environment);
         let Reader { problems, missing, entries, .. } = reader;
         Ok(Self { config, problems, missing, entries })
@@ -117,7 +129,7 @@ impl Effective {
         match (problem::stop(&problems), self.config) {
             (None, Some(config)) => Ok(config),
             (Some(stop), _) => Err(stop),
-            (None, None) => Err(incomplete()),
+            (None, None) => Err(Stop::new(Code::Internal, "an incomplete configuration")),
         }
     }
 
@@ -131,8 +143,9 @@ impl Effective {
     }
 }
 
-/// Reads every other section, also past one that lacks something.
-fn read_sections(reader: &mut Reader, source: Option<SourceConfig>) -> (LogConfig, Option<Config>) {
+/// Reads every section, also past one that lacks something.
+fn read_sections(reader: &mut Reader) -> Option<Config> {
+    let source = SourceConfig::read(reader.section("source"));
     let columns = ColumnsConfig::read(reader.section("columns"));
     let topic = TopicConfig::read(reader.section("topic"));
     let headers = HeadersConfig::read(reader.section("headers"));
@@ -143,21 +156,6 @@ fn read_sections(reader: &mut Reader, source: Option<SourceConfig>) -> (LogConfi
     let errors = ErrorsConfig::read(reader.section("errors"));
     let http = HttpConfig::read(reader.section("http"));
     let log = LogConfig::read(reader.section("log"));
-    let config = source.zip(kafka).zip(delivery).map(|((source, kafka), delivery)| Config {
-        source,
-        columns,
-        topic,
-        headers,
-        format,
-        kafka,
-        delivery,
-        errors,
-        http,
-        log: log.clone(),
-    });
-    (log, config)
-}
-
-fn incomplete() -> Stop {
-    Stop::new(Code::Internal, "an incomplete configuration")
+    let (source, kafka, delivery) = (source?, kafka?, delivery?);
+    Some(Config { source, columns, topic, headers, format, kafka, delivery, errors, http, log })
 }

@@ -148,7 +148,7 @@ struct PurgeArgs {
 }
 
 pub(crate) fn run(globals: &Globals, args: &InboxArgs) -> anyhow::Result<ExitCode> {
-    let source = globals.load_source(args.database())?;
+    let source = globals.load_database(args.database())?.source;
     let text = block_on(carry_out(&source, &args.command))??;
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
