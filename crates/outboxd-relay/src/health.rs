@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub events_received: u64,
     pub ignored_rows: u64,
     pub headers_dropped: u64,
+    /// Messages with our prefix outside of a transaction.
+    pub stray_messages: u64,
     pub published: Vec<TopicCount>,
     /// Records that Kafka did not take, by the kind of the error.
     pub publish_errors: BTreeMap<&'static str, u64>,

@@ -88,6 +88,7 @@ pub fn mapper(config: &Config) -> Result<Mapper, Stop> {
     let choice = |header: config::RelayHeader| config.headers.include.contains(&header);
     let mapping = MappingConfig {
         tables: tables(config)?,
+        messages_prefix: config.source.messages_prefix.clone(),
         columns: columns(config),
         topics: TopicRules {
             template: config.topic.template.clone(),

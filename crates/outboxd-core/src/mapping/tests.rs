@@ -1,3 +1,5 @@
+mod messages;
+
 use super::*;
 use crate::encode;
 use crate::lsn::Lsn;
@@ -88,9 +90,13 @@ fn map(config: MappingConfig, columns: &[Given<'_>]) -> Result<Owned, MapError> 
     let commit_time = PgTimestamp::from_unix_millis(COMMIT_MS);
     let cells = cells(columns);
     let mapped = mapper.map_cells(EVENTS, &cells.iter().copied(), AT, commit_time)?.unwrap();
+    Ok(owned(&mapped))
+}
+
+fn owned(mapped: &Mapped<'_>) -> Owned {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(mapped.event_id, ID);
-    Ok(Owned {
+    Owned {
         topic: mapped.topic.to_owned(),
         partition_key: mapped.partition_key.map(text),
         key: mapped.key.map(text),
@@ -102,7 +108,7 @@ fn map(config: MappingConfig, columns: &[Given<'_>]) -> Result<Owned, MapError> 
             .collect(),
         timestamp_ms: mapped.timestamp_ms,
         dropped: mapped.dropped_headers.iter().map(ToString::to_string).collect(),
-    })
+    }
 }
 
 fn refused(config: MappingConfig, columns: &[Given<'_>]) -> RecordError {
@@ -145,7 +151,7 @@ fn an_insert_is_mapped_as_it_comes_from_the_stream() {
     let Message::Insert(insert) = Message::decode(&frame).unwrap() else { panic!() };
     let mut mapper = announced(config(), &DEBEZIUM);
     let commit_time = PgTimestamp::from_unix_millis(COMMIT_MS);
-    let mapped = mapper.map(&insert, AT.at, AT.epoch, commit_time).unwrap().unwrap();
+    let mapped = mapper.map(Written::Row(insert), AT.at, AT.epoch, commit_time).unwrap().unwrap();
     assert_eq!((mapped.event_id, mapped.topic), (ID, "outbox.event.Order"));
     assert_eq!(mapped.key, Some(&b"order-1"[..]));
     assert_eq!(mapped.partition(12), 10);

@@ -109,6 +109,31 @@ impl Layout {
         })
     }
 
+    /// The layout of rows that name their columns: `place` gives each column its position. Such a
+    /// row holds bytes where a table would have `bytea`, so nothing is left to be decoded.
+    pub(super) fn placed(names: &ColumnNames, mut place: impl FnMut(&str, bool) -> usize) -> Self {
+        let take = |wanted: Wanted<'_>| Taken {
+            position: place(wanted.name, wanted.required),
+            field: wanted.field,
+            name: wanted.name.to_owned(),
+        };
+        let mut taken: Vec<Taken> = names.wanted().map(take).collect();
+        taken.sort_by_key(|taken| taken.position);
+        let extra = names.extra.iter().map(|extra| Extra {
+            position: place(&extra.column, true),
+            column: extra.column.clone(),
+            header: extra.header.clone(),
+            is_bytea: false,
+        });
+        let extra = extra.collect();
+        let table = TableName::new("", "");
+        Self { table, column_count: 0, taken, extra, payload_is_bytea: false }
+    }
+
+    pub(super) fn of_width(self, column_count: usize) -> Self {
+        Self { column_count, ..self }
+    }
+
     pub fn table(&self) -> &TableName {
         &self.table
     }

@@ -118,6 +118,8 @@ pub enum Note {
         end_lsn: Lsn,
     },
     Released,
+    /// A message with the prefix of events was written outside of a transaction; the first one.
+    StrayMessage,
     /// There is no dead-letter table: an event that must not be sent halts the relay.
     ParkingOff,
     ProducerFailed {

@@ -25,6 +25,7 @@ pub(crate) fn streaming() -> Snapshot {
         events_received: 40,
         ignored_rows: 2,
         headers_dropped: 3,
+        stray_messages: 12,
         published: vec![topic("outbox.event.order", 30, 9000), topic("outbox.event.payment", 3, 9)],
         publish_errors: [("record_too_large", 1)].into(),
         dead_letters: [("unknown_topic", 1), ("behind", 2)].into(),

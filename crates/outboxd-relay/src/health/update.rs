@@ -139,6 +139,7 @@ impl Snapshot {
         self.events_received = stats.events_received;
         self.ignored_rows = stats.ignored_rows;
         self.headers_dropped = stats.headers_dropped;
+        self.stray_messages = stats.stray_messages;
     }
 }
 

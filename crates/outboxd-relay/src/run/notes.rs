@@ -31,6 +31,11 @@ pub(super) fn log(note: &Note) {
             event = "slot.released",
             "stream ended until Kafka answers, so that Postgres may shut down; the lock is kept"
         ),
+        Note::StrayMessage => tracing::warn!(
+            event = "messages.ignored",
+            "a logical message with the prefix of events was written outside of its transaction: it \
+             is not published, nor is any other such message, since its writer may have rolled back"
+        ),
         Note::ParkingOff => tracing::warn!(
             event = "parking.off",
             "no table outbox.dead_letters (run `outboxd setup`): the relay will halt at an event \

@@ -4,6 +4,7 @@ mod draining;
 mod driver;
 mod kafka;
 mod letters;
+mod messages;
 mod opening;
 mod parking;
 mod partitions;
@@ -50,8 +51,12 @@ fn settings() -> Settings {
 
 fn mapper() -> Mapper {
     let tables = vec![TableName::new("outbox", "events")];
-    Mapper::new(MappingConfig { tables, ..MappingConfig::default() }).expect("a valid mapping")
+    let messages_prefix = Some(PREFIX.to_owned());
+    let config = MappingConfig { tables, messages_prefix, ..MappingConfig::default() };
+    Mapper::new(config).expect("a valid mapping")
 }
 
+/// Of the messages that are events.
+const PREFIX: &str = "outbox";
 const FINGERPRINT: &str = "cafe";
 const TOPIC: &str = "outbox.event.order";

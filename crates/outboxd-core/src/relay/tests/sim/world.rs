@@ -90,7 +90,8 @@ impl World {
             1 => Change::Message,
             _ => {
                 let key = (!chance.one_in(8)).then(|| chance.below(4));
-                let row = Row { kind: chance.index(2), key, is_large: chance.one_in(12) };
+                let (kind, is_large) = (chance.index(2), chance.one_in(12));
+                let row = Row { kind, key, is_large, is_message: chance.one_in(4) };
                 env.server.insert(env.now_ms, gap, u32::try_from(ordinal).unwrap(), row)
             }
         });
