@@ -43,6 +43,8 @@ pub enum Code {
     Diverged,
     PositionAhead,
     ProgressLost,
+    /// A gap in events that no table holds.
+    NotStored,
     /// Another relay holds the slot, and waiting was not wanted.
     SlotInUse,
     /// An event that Kafka refuses for good.
@@ -67,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is: what documentation has to cover.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Internal,
         Self::SlotMissing,
         Self::SlotLost,
@@ -76,6 +78,7 @@ impl Code {
         Self::Diverged,
         Self::PositionAhead,
         Self::ProgressLost,
+        Self::NotStored,
         Self::SlotInUse,
         Self::Record(RecordErrorKind::RecordTooLarge),
         Self::Record(RecordErrorKind::UnknownTopic),
@@ -110,6 +113,7 @@ impl Code {
             Self::Diverged => "diverged",
             Self::PositionAhead => "position_ahead",
             Self::ProgressLost => "progress_lost",
+            Self::NotStored => "not_stored",
             Self::SlotInUse => "slot_in_use",
             Self::Record(kind) => kind.as_str(),
             Self::TooManyParked => "too_many_parked",
@@ -137,7 +141,8 @@ impl Code {
             | Self::OtherSystem
             | Self::Diverged
             | Self::PositionAhead
-            | Self::ProgressLost => 10,
+            | Self::ProgressLost
+            | Self::NotStored => 10,
             Self::SlotInUse => 11,
             Self::Record(_) | Self::TooManyParked => 12,
             Self::Publication
