@@ -217,7 +217,8 @@ impl RecordRules {
         let event = Event::read(layout, &row, payload)
             .map_err(|error| row.error(RecordErrorKind::InvalidRecord, None, error))?;
         let topic = self.router.route(route_input(&event), topic).map_err(|error| {
-            row.error(RecordErrorKind::InvalidTopic, Some(&error.topic), &error)
+            let topic = Some(error.topic.as_str()).filter(|topic| !topic.is_empty());
+            row.error(RecordErrorKind::InvalidTopic, topic, &error)
         })?;
         let timestamp_ms = timestamp_ms(layout, &event, commit_time)
             .map_err(|error| row.error(RecordErrorKind::InvalidTimestamp, Some(topic), error))?;
@@ -259,8 +260,8 @@ fn leading_route_input<'a>(
     }
     Some(RouteInput {
         topic: row.text(Field::Topic).ok()?,
-        aggregate_type: row.text(Field::AggregateType).ok()??,
-        event_type: row.text(Field::EventType).ok()??,
+        aggregate_type: row.text(Field::AggregateType).ok()?,
+        event_type: row.text(Field::EventType).ok()?,
     })
 }
 

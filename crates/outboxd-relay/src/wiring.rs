@@ -127,9 +127,9 @@ pub fn columns(config: &Config) -> ColumnNames {
     };
     ColumnNames {
         id: columns.id.clone(),
-        aggregate_type: columns.aggregatetype.clone(),
-        aggregate_id: columns.aggregateid.clone(),
-        event_type: columns.event_type.clone(),
+        aggregate_type: optional(&columns.aggregatetype),
+        aggregate_id: optional(&columns.aggregateid),
+        event_type: optional(&columns.event_type),
         payload: columns.payload.clone(),
         headers: optional(&columns.headers),
         created_at: optional(&columns.created_at),

@@ -231,6 +231,39 @@ fn mapped_columns_choose_topic_partition_and_headers() {
     assert_eq!(mapped.dropped, ["tenant-id", "nothing"]);
 }
 
+/// The older shape: a topic in each row, and of the rest only what is needed.
+#[test]
+fn a_table_without_aggregates_names_topics_and_perhaps_keys() {
+    let if_present = |name: &str| OptionalColumn::IfPresent(name.to_owned());
+    let columns = ColumnNames {
+        aggregate_type: if_present("aggregatetype"),
+        aggregate_id: if_present("key"),
+        event_type: if_present("type"),
+        topic: Some("topic".to_owned()),
+        ..ColumnNames::default()
+    };
+    let config = MappingConfig { columns, ..config() };
+    let payload = ("payload", BYTEA, Some(r"\x00ff"));
+    let bare = [("id", UUID, Some(ID)), payload, ("topic", TEXT, Some("orders"))];
+    let mapped = map(config.clone(), &bare).unwrap();
+    assert_eq!((mapped.topic.as_str(), mapped.key), ("orders", None));
+    assert_eq!(mapped.value.as_deref(), Some(&[0x00, 0xff][..]));
+    let own = own_headers().into_iter().filter(|(name, _)| name != "type");
+    assert_eq!(mapped.headers, own.collect::<Vec<_>>());
+
+    let rich = [&bare[..], &[("key", TEXT, Some("k")), ("type", TEXT, Some("OrderPlaced"))]];
+    let mapped = map(config.clone(), &rich.concat()).unwrap();
+    assert_eq!((mapped.key.as_deref(), mapped.partition_key.as_deref()), (Some("k"), Some("k")));
+    assert_eq!(mapped.headers, own_headers());
+    let null = [&bare[..], &[("type", TEXT, None)]].concat();
+    assert_eq!(map(config.clone(), &null).unwrap().headers.len(), 2);
+
+    let nowhere = [("id", UUID, Some(ID)), payload, ("topic", TEXT, None)];
+    let error = refused(config, &nowhere);
+    assert_eq!((error.kind, error.topic), (RecordErrorKind::InvalidTopic, None));
+    assert!(error.message.contains("topic.template needs its aggregatetype"), "{}", error.message);
+}
+
 #[test]
 fn null_in_a_mapped_column_falls_back() {
     let columns = ColumnNames {

@@ -74,6 +74,8 @@ pub(crate) struct Taken {
     pub(crate) position: usize,
     pub(crate) field: Field,
     name: String,
+    /// Asked for, as opposed to used when it is there.
+    required: bool,
 }
 
 /// A column that is sent as a header.
@@ -116,6 +118,7 @@ impl Layout {
             position: place(wanted.name, wanted.required),
             field: wanted.field,
             name: wanted.name.to_owned(),
+            required: wanted.required,
         };
         let mut taken: Vec<Taken> = names.wanted().map(take).collect();
         taken.sort_by_key(|taken| taken.position);
@@ -147,6 +150,11 @@ impl Layout {
     pub(crate) fn column_name(&self, field: Field) -> &str {
         let taken = self.taken.iter().find(|taken| taken.field == field);
         taken.map_or(field.key(), |taken| &taken.name)
+    }
+
+    /// Whether rows have to have the column of `field`.
+    pub(crate) fn requires(&self, field: Field) -> bool {
+        self.taken.iter().any(|taken| taken.field == field && taken.required)
     }
 
     pub(crate) fn column_count(&self) -> usize {
@@ -191,7 +199,7 @@ impl Columns<'_> {
                 accepted: field.accepted().describe(),
             });
         }
-        Ok(Some(Taken { position, field, name: name.to_owned() }))
+        Ok(Some(Taken { position, field, name: name.to_owned(), required }))
     }
 
     fn extra(&self, wanted: &ExtraColumn) -> Result<Extra, ContractError> {
@@ -350,9 +358,9 @@ mod tests {
     fn remapped_names_are_found_wherever_they_stand() {
         let names = ColumnNames {
             id: "event_id".to_owned(),
-            aggregate_type: "kind".to_owned(),
-            aggregate_id: "order_no".to_owned(),
-            event_type: "name".to_owned(),
+            aggregate_type: OptionalColumn::Named("kind".to_owned()),
+            aggregate_id: OptionalColumn::Named("order_no".to_owned()),
+            event_type: OptionalColumn::Named("name".to_owned()),
             payload: "body".to_owned(),
             // One column can serve twice.
             partition_key: Some("order_no".to_owned()),
