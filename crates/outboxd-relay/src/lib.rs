@@ -14,6 +14,7 @@ mod link_failure;
 pub mod metrics;
 pub mod open;
 pub mod repair;
+mod rotation;
 pub mod run;
 pub mod setup;
 pub mod sink;

@@ -64,6 +64,7 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
         wal_sender_timeout: source.wal_sender_timeout,
         release_after: source.release_after,
         drain_timeout: delivery.drain_timeout,
+        rotate_every: config.retention.rotate_every.filter(|_| goal == Goal::Run),
     }
 }
 

@@ -11,6 +11,7 @@ mod parking;
 mod promotion;
 mod refusals;
 mod repair;
+mod rotation;
 mod tables;
 mod tail;
 mod values;

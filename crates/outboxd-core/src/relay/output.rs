@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Replayed;
+use super::{Replayed, RotationFailure};
 use crate::headers::Sequence;
 use crate::ledger::ForeignWriter;
 use crate::lsn::Lsn;
@@ -50,6 +50,8 @@ pub enum Output {
     CommitTransaction,
     /// Abort the transaction and throw the producer away. The reports of what it holds follow.
     AbandonProducer,
+    /// Have the outbox rotate its leaves, beside the stream: `handle_rotated`.
+    Rotate,
     /// To be logged.
     Note(Note),
     /// It is over. Last output.
@@ -135,6 +137,8 @@ pub enum Note {
         topic: String,
         error: TopicError,
     },
+    /// The first of its kind since the last success.
+    RotationFailed(RotationFailure),
     /// From the transaction that commits at `at` on.
     PartitionsSwitched {
         topic: String,

@@ -19,6 +19,7 @@ pub(super) struct Instruments {
     parked_keys: Gauge,
     headers_dropped: Counter,
     messages_ignored: Counter,
+    rotations: Counters,
     reconnects: Counters,
     end_to_end: Histogram,
     kafka_ack: Histogram,
@@ -94,6 +95,11 @@ impl Instruments {
                 "outboxd_messages_ignored_total",
                 "Logical messages with the prefix of events that were in no transaction.",
             ),
+            rotations: registry.counters(
+                "outboxd_rotations_total",
+                "action",
+                "Leaves of the outbox by what a rotation did about them, and calls that failed.",
+            ),
             reconnects: registry.counters(
                 "outboxd_reconnects_total",
                 "target",
@@ -156,6 +162,9 @@ impl Instruments {
         }
         for (kind, total) in &snapshot.dead_letters {
             self.dead_letters.set(registry, kind, *total);
+        }
+        for (action, total) in &snapshot.rotations {
+            self.rotations.set(registry, action, *total);
         }
         self.reconnects.set(registry, "postgres", snapshot.postgres_reconnects);
         self.reconnects.set(registry, "kafka", snapshot.kafka_reconnects);

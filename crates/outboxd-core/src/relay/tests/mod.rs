@@ -10,6 +10,7 @@ mod parking;
 mod partitions;
 mod postgres;
 mod producing;
+mod rotating;
 mod sim;
 mod streaming;
 mod timing;
@@ -46,6 +47,7 @@ fn settings() -> Settings {
         wal_sender_timeout: Duration::from_secs(15),
         release_after: Duration::from_secs(15),
         drain_timeout: Duration::from_secs(20),
+        rotate_every: None,
     }
 }
 

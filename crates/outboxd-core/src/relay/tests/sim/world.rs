@@ -50,6 +50,7 @@ impl World {
             let time = Duration::from_secs(10);
             settings.transactions = Some(TransactionLimits { bytes, time });
         }
+        settings.rotate_every = chance.one_in(4).then_some(Duration::from_secs(1));
         let mut env = Env::new(settings);
         env.cluster.is_limited = chance.one_in(2);
         let relays = [0, 1].map(|index| Process::start(index, &mut env));
