@@ -5,6 +5,7 @@ mod idle;
 mod lifecycle;
 mod mapping;
 mod messages;
+mod operator;
 mod order;
 mod outside;
 mod parking;
