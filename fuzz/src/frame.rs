@@ -5,7 +5,8 @@
 
 use outboxd_core::encode;
 use outboxd_core::lsn::Lsn;
-use outboxd_core::pgoutput::{Insert, Message, Relation};
+use outboxd_core::mapping::{MapError, Mapped, Written};
+use outboxd_core::pgoutput::{Insert, LogicalMessage, Message, Relation};
 use outboxd_core::record::Identity;
 use outboxd_core::time::PgTimestamp;
 use outboxd_core::wire::{Frame, StatusUpdate};
@@ -20,11 +21,15 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(encode::frame(&frame), bytes);
     let Frame::XLogData { body, .. } = frame else { return };
     let _ = Insert::decode_prefix(body);
+    if let Ok(message) = LogicalMessage::decode_prefix(body) {
+        outbox::mapper().describe_message_prefix(&message);
+    }
     let Ok(message) = Message::decode(body) else { return };
     assert_eq!(encode::message(&message), body);
     match message {
         Message::Relation(relation) => announce(&relation),
         Message::Insert(insert) => map(body, insert),
+        Message::Message(message) => map_message(body, message),
         _ => {}
     }
 }
@@ -46,8 +51,23 @@ fn map(body: &[u8], insert: Insert<'_>) {
     let mut mapper = outbox::mapper();
     mapper.announce(&outbox::events(insert.relation)).expect("the table that is mapped");
     mapper.describe_prefix(relation, &leading).expect("a table that was announced");
-    let at = Identity { commit_lsn: Lsn::new(0x1000), ordinal: 0 };
-    let Ok(Some(mapped)) = mapper.map(&insert, at, 1, PgTimestamp::default()) else { return };
+    if let Ok(Some(mapped)) = mapper.map(Written::Row(insert), AT, 1, PgTimestamp::default()) {
+        check(&mapped);
+    }
+}
+
+fn map_message(body: &[u8], message: LogicalMessage<'_>) {
+    let prefix = LogicalMessage::decode_prefix(body).expect("a whole message is its own prefix");
+    assert_eq!(prefix, message);
+    let mut mapper = outbox::mapper();
+    match mapper.map(Written::Message(message), AT, 1, PgTimestamp::default()) {
+        Ok(Some(mapped)) => check(&mapped),
+        Ok(None) => assert_ne!(message.prefix, outbox::PREFIX),
+        Err(error) => assert!(matches!(error, MapError::Record(_)), "{error}"),
+    }
+}
+
+fn check(mapped: &Mapped<'_>) {
     for partitions in [1_u32, 3, 64] {
         let partition = u32::try_from(mapped.partition(partitions));
         assert!(partition.is_ok_and(|partition| partition < partitions));
@@ -58,3 +78,5 @@ fn map(body: &[u8], insert: Insert<'_>) {
     assert!(headers.iter().all(|(name, _)| !name.contains('\0')));
     assert_eq!(headers.iter().next(), Some(("id", mapped.event_id.as_bytes())));
 }
+
+const AT: Identity = Identity { commit_lsn: Lsn::new(0x1000), ordinal: 0 };

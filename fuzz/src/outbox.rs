@@ -21,7 +21,9 @@ pub(crate) fn mapper_of(namespace: &str, name: &str) -> Mapper {
     };
     let tables = vec![TableName::new(namespace, name)];
     let headers = HeaderChoice::default();
-    let config = MappingConfig { tables, columns, headers, ..MappingConfig::default() };
+    let messages_prefix = Some(PREFIX.to_owned());
+    let config =
+        MappingConfig { tables, messages_prefix, columns, headers, ..MappingConfig::default() };
     Mapper::new(config).expect("a valid mapping")
 }
 
@@ -33,6 +35,8 @@ pub(crate) fn events(id: RelationId) -> Relation<'static> {
     Relation { id, namespace: NAMESPACE, name: NAME, replica_identity: b'd', columns }
 }
 
+/// Of the messages that are rows.
+pub(crate) const PREFIX: &str = "outbox";
 pub(crate) const EVENTS: RelationId = RelationId(16_400);
 const NAMESPACE: &str = "outbox";
 const NAME: &str = "events";

@@ -102,10 +102,12 @@ fn text(cell: Cell<'_>, position: usize) -> Result<Option<&[u8]>, RowError> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Event<'a> {
     pub id: &'a str,
-    pub aggregate_type: &'a str,
+    /// `None` only where the table need not have one.
+    pub aggregate_type: Option<&'a str>,
     /// `None`: no key, and no promise of order.
     pub aggregate_id: Option<&'a [u8]>,
-    pub event_type: &'a str,
+    /// As [`Self::aggregate_type`].
+    pub event_type: Option<&'a str>,
     /// `None`: a tombstone.
     pub payload: Option<&'a [u8]>,
     /// A JSON object, not read yet.
@@ -149,11 +151,15 @@ impl<'a> Event<'a> {
         };
         let optional = |field| row.text(field).map_err(at(field));
         let required = |field| optional(field)?.ok_or(ValueError::Null).map_err(at(field));
+        let as_asked = |field| match layout.requires(field) {
+            true => required(field).map(Some),
+            false => optional(field),
+        };
         Ok(Self {
             id: required(Field::Id)?,
-            aggregate_type: required(Field::AggregateType)?,
+            aggregate_type: as_asked(Field::AggregateType)?,
             aggregate_id: row.value(Field::AggregateId),
-            event_type: required(Field::EventType)?,
+            event_type: as_asked(Field::EventType)?,
             payload: payload(layout, row, scratch).map_err(at(Field::Payload))?,
             headers: row.value(Field::Headers),
             created_at: row.value(Field::CreatedAt),
@@ -220,7 +226,8 @@ mod tests {
         let row = Row::read(&layout, cells()).unwrap();
         let mut scratch = Vec::new();
         let event = Event::read(&layout, &row, &mut scratch).unwrap();
-        assert_eq!((event.id, event.aggregate_type, event.event_type), ("1f", "Order", "Placed"));
+        assert_eq!(event.id, "1f");
+        assert_eq!((event.aggregate_type, event.event_type), (Some("Order"), Some("Placed")));
         assert_eq!(event.aggregate_id, Some(&b"o-1"[..]));
         assert_eq!(event.payload, Some(&br#"{"a": 1.10}"#[..]));
         assert_eq!((event.headers, event.created_at), (Some(&b"{}"[..]), None));

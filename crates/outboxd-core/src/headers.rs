@@ -53,12 +53,12 @@ impl HeaderChoice {
     pub fn write(
         self,
         event_id: &str,
-        event_type: &str,
+        event_type: Option<&str>,
         sequence: Sequence,
         headers: &mut HeaderBuffer,
     ) {
         headers.push(ID, event_id.as_bytes());
-        if self.event_type {
+        if let Some(event_type) = event_type.filter(|_| self.event_type) {
             headers.push(TYPE, event_type.as_bytes());
         }
         if self.sequence {
@@ -104,7 +104,7 @@ mod tests {
     fn written(choice: HeaderChoice) -> Vec<(String, String)> {
         let at = Identity { commit_lsn: Lsn::new(0x16B_3748), ordinal: 2 };
         let mut buffer = HeaderBuffer::default();
-        choice.write("1f", "Placed", Sequence { epoch: 1, at }, &mut buffer);
+        choice.write("1f", Some("Placed"), Sequence { epoch: 1, at }, &mut buffer);
         let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
         buffer.as_headers().iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
     }

@@ -8,6 +8,7 @@
 //! be done where it is not.
 
 pub mod backoff;
+mod content;
 #[cfg(any(test, feature = "encode"))]
 pub mod encode;
 pub mod event;

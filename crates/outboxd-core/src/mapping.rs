@@ -6,17 +6,19 @@
 //! from them and from the frame.
 
 mod error;
+mod messages;
 mod scratch;
 #[cfg(test)]
 mod tests;
 
 pub use error::{MapError, MappingConfigError};
+use messages::Messages;
 use scratch::Scratch;
 
 use crate::event::{ColumnError, Event, Row};
 use crate::headers::{Dropped, HeaderChoice, HeaderRules, Sequence};
 use crate::murmur2;
-use crate::pgoutput::{Cell, Insert, Relation, RelationId};
+use crate::pgoutput::{Cell, Insert, LogicalMessage, Relation, RelationId};
 use crate::record::{Headers, Identity, Record, Token, TopicId};
 use crate::relation::{ColumnNames, ContractError, Field, Layout, Relations, TableName};
 use crate::route::{RouteInput, Router, TopicRules};
@@ -28,6 +30,8 @@ use crate::timestamp::{self, TimestampError};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct MappingConfig {
     pub tables: Vec<TableName>,
+    /// Logical messages with this prefix are rows as well.
+    pub messages_prefix: Option<String>,
     pub columns: ColumnNames,
     pub topics: TopicRules,
     pub headers: HeaderChoice,
@@ -37,9 +41,23 @@ pub struct MappingConfig {
 #[derive(Clone, Debug)]
 pub struct Mapper {
     relations: Relations,
+    messages: Option<Messages>,
+    rules: RecordRules,
+    scratch: Scratch,
+}
+
+/// What a row becomes, whatever it was read from.
+#[derive(Clone, Debug)]
+struct RecordRules {
     router: Router,
     headers: HeaderRules,
-    scratch: Scratch,
+}
+
+/// What a transaction brings that can be an event.
+#[derive(Clone, Copy, Debug)]
+pub enum Written<'a> {
+    Row(Insert<'a>),
+    Message(LogicalMessage<'a>),
 }
 
 /// What a record is made of; the partition is still to be chosen, by the topic's partition count.
@@ -97,8 +115,10 @@ impl Mapper {
         error::check(&config)?;
         let headers = HeaderRules::new(config.headers, &config.columns);
         let router = Router::new(config.topics)?;
+        let messages = config.messages_prefix.map(|prefix| Messages::new(prefix, &config.columns));
         let relations = Relations::new(config.tables, config.columns);
-        Ok(Self { relations, router, headers, scratch: Scratch::default() })
+        let rules = RecordRules { router, headers };
+        Ok(Self { relations, messages, rules, scratch: Scratch::default() })
     }
 
     /// Forgets every announcement, at the start of a stream.
@@ -110,16 +130,26 @@ impl Mapper {
         self.relations.announce(relation)
     }
 
-    /// Maps a row; `None` when its table is not configured as an outbox.
+    /// Whether messages with this prefix are events.
+    pub fn reads_messages(&self, prefix: &str) -> bool {
+        self.messages.as_ref().is_some_and(|messages| messages.prefix() == prefix)
+    }
+
+    /// Maps a row; `None` when its table is not configured as an outbox, or the prefix not as ours.
     pub fn map<'a>(
         &'a mut self,
-        insert: &Insert<'a>,
+        written: Written<'a>,
         at: Identity,
         epoch: u16,
         commit_time: PgTimestamp,
     ) -> Result<Option<Mapped<'a>>, MapError> {
         let sequence = Sequence { epoch, at };
-        self.map_cells(insert.relation, &insert.new.cells(), sequence, commit_time)
+        match written {
+            Written::Row(insert) => {
+                self.map_cells(insert.relation, &insert.new.cells(), sequence, commit_time)
+            }
+            Written::Message(message) => self.map_message(message, sequence, commit_time),
+        }
     }
 
     /// Names a row that was too large to be kept, by its leading cells; `None` when its table is
@@ -132,10 +162,17 @@ impl Mapper {
         let Some(layout) = self.relations.lookup(relation)? else { return Ok(None) };
         let row = Row::read_leading(layout, cells);
         let mut scratch = String::new();
-        let topic = leading_route_input(layout, &row, cells.len())
-            .and_then(|input| self.router.route(input, &mut scratch).ok());
+        let is_read = |position| position < cells.len();
+        let topic = leading_route_input(layout, &row, is_read)
+            .and_then(|input| self.rules.router.route(input, &mut scratch).ok());
         let message = format!("a row of {} is larger than max_row_bytes", layout.table());
         Ok(Some(row.error(RecordErrorKind::RecordTooLarge, topic, message)))
+    }
+
+    /// As [`Self::describe_prefix`], for a message; its content was cut off.
+    pub fn describe_message_prefix(&mut self, message: &LogicalMessage<'_>) -> Option<RecordError> {
+        let messages = self.messages.as_mut().filter(|it| it.prefix() == message.prefix)?;
+        Some(messages.describe(message.content, &self.rules.router))
     }
 
     fn map_cells<'a>(
@@ -145,13 +182,43 @@ impl Mapper {
         sequence: Sequence,
         commit_time: PgTimestamp,
     ) -> Result<Option<Mapped<'a>>, MapError> {
-        let Scratch { payload, topic, headers } = self.scratch.trimmed();
         let Some(layout) = self.relations.lookup(relation)? else { return Ok(None) };
+        let scratch = self.scratch.trimmed();
+        self.rules.map(layout, cells, sequence, commit_time, scratch).map(Some)
+    }
+
+    fn map_message<'a>(
+        &'a mut self,
+        message: LogicalMessage<'a>,
+        sequence: Sequence,
+        commit_time: PgTimestamp,
+    ) -> Result<Option<Mapped<'a>>, MapError> {
+        let Some(messages) = self.messages.as_mut().filter(|it| it.prefix() == message.prefix)
+        else {
+            return Ok(None);
+        };
+        let (layout, values) = messages.read(message.content)?;
+        let scratch = self.scratch.trimmed();
+        self.rules.map(layout, &values.cells(), sequence, commit_time, scratch).map(Some)
+    }
+}
+
+impl RecordRules {
+    fn map<'a>(
+        &'a self,
+        layout: &'a Layout,
+        cells: &(impl Iterator<Item = Cell<'a>> + Clone),
+        sequence: Sequence,
+        commit_time: PgTimestamp,
+        scratch: &'a mut Scratch,
+    ) -> Result<Mapped<'a>, MapError> {
+        let Scratch { payload, topic, headers } = scratch;
         let row = Row::read(layout, cells.clone())?;
         let event = Event::read(layout, &row, payload)
             .map_err(|error| row.error(RecordErrorKind::InvalidRecord, None, error))?;
         let topic = self.router.route(route_input(&event), topic).map_err(|error| {
-            row.error(RecordErrorKind::InvalidTopic, Some(&error.topic), &error)
+            let topic = Some(error.topic.as_str()).filter(|topic| !topic.is_empty());
+            row.error(RecordErrorKind::InvalidTopic, topic, &error)
         })?;
         let timestamp_ms = timestamp_ms(layout, &event, commit_time)
             .map_err(|error| row.error(RecordErrorKind::InvalidTimestamp, Some(topic), error))?;
@@ -159,7 +226,7 @@ impl Mapper {
             .headers
             .write(&event, sequence, layout, cells, headers)
             .map_err(|error| row.error(RecordErrorKind::InvalidHeaders, Some(topic), error))?;
-        Ok(Some(Mapped {
+        Ok(Mapped {
             event_id: event.id,
             topic,
             partition_key: event.partition_key.or(event.aggregate_id),
@@ -168,7 +235,7 @@ impl Mapper {
             headers: headers.as_headers(),
             timestamp_ms,
             dropped_headers,
-        }))
+        })
     }
 }
 
@@ -180,17 +247,21 @@ fn route_input<'a>(event: &Event<'a>) -> RouteInput<'a> {
     }
 }
 
-/// `None` when a column that the topic may depend on is not among the leading ones, or not
-/// readable: rather no topic than a wrong one.
-fn leading_route_input<'a>(layout: &Layout, row: &Row<'a>, cells: usize) -> Option<RouteInput<'a>> {
-    let read = |field| layout.position(field).is_none_or(|position| position < cells);
-    if ![Field::Topic, Field::AggregateType, Field::EventType].into_iter().all(read) {
+/// `None` when a column that the topic may depend on was not read, or is not readable: rather no
+/// topic than a wrong one.
+fn leading_route_input<'a>(
+    layout: &Layout,
+    row: &Row<'a>,
+    is_read: impl Fn(usize) -> bool,
+) -> Option<RouteInput<'a>> {
+    let is_known = |field| layout.position(field).is_none_or(&is_read);
+    if ![Field::Topic, Field::AggregateType, Field::EventType].into_iter().all(is_known) {
         return None;
     }
     Some(RouteInput {
         topic: row.text(Field::Topic).ok()?,
-        aggregate_type: row.text(Field::AggregateType).ok()??,
-        event_type: row.text(Field::EventType).ok()??,
+        aggregate_type: row.text(Field::AggregateType).ok()?,
+        event_type: row.text(Field::EventType).ok()?,
     })
 }
 

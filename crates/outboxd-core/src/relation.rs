@@ -8,6 +8,7 @@
 mod columns;
 mod contract;
 mod layout;
+mod named;
 mod table;
 mod types;
 
@@ -19,6 +20,7 @@ pub use columns::{ColumnNames, ExtraColumn, OptionalColumn};
 pub use contract::ContractError;
 pub(crate) use layout::Extra;
 pub use layout::{Field, Layout};
+pub(crate) use named::{NamedColumn, NamedColumns};
 pub use table::{ParseTableNameError, TableName};
 
 /// The tables announced in the running stream.

@@ -27,7 +27,20 @@ pub struct Request {
     pub since_ms: Option<i64>,
     /// Repair although the gate passes: what only the stream can find.
     pub force: bool,
+    pub stored: Stored,
     pub now_ms: i64,
+}
+
+/// Where the events of a relay are still to be found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Stored {
+    /// All of them in tables.
+    #[default]
+    All,
+    /// Some come as logical messages, and stand nowhere but in the log.
+    Some,
+    /// All of them do.
+    Nothing,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,6 +62,8 @@ pub struct Plan {
     pub mark: Option<Progress>,
     /// Events in Kafka that this database does not have.
     pub phantoms: Option<Phantoms>,
+    /// Events that came as logical messages cannot be published again.
+    pub lacks_messages: bool,
     /// What is to be recorded at the end, but for position and time.
     base: Progress,
 }

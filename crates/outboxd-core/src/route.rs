@@ -31,8 +31,8 @@ impl Default for TopicRules {
 #[derive(Clone, Copy, Debug)]
 pub struct RouteInput<'a> {
     pub topic: Option<&'a str>,
-    pub aggregate_type: &'a str,
-    pub event_type: &'a str,
+    pub aggregate_type: Option<&'a str>,
+    pub event_type: Option<&'a str>,
 }
 
 /// [`TopicRules`], checked.
@@ -66,11 +66,15 @@ impl Router {
         input: RouteInput<'a>,
         scratch: &'a mut String,
     ) -> Result<&'a str, RouteError> {
-        let topic = match input.topic.or_else(|| self.mapped(input.aggregate_type)) {
+        let mapped = || input.aggregate_type.and_then(|it| self.map.get(it)).map(String::as_str);
+        let topic = match input.topic.or_else(mapped) {
             Some(topic) => topic,
             None => {
                 scratch.clear();
-                self.template.expand(input, scratch);
+                self.template.expand(input, scratch).map_err(|variable| RouteError {
+                    topic: String::new(),
+                    reason: TopicRefused::Lacks(variable),
+                })?;
                 scratch
             }
         };
@@ -78,10 +82,6 @@ impl Router {
             Ok(()) => Ok(topic),
             Err(reason) => Err(RouteError { topic: topic.to_owned(), reason }),
         }
-    }
-
-    fn mapped(&self, aggregate_type: &str) -> Option<&str> {
-        self.map.get(aggregate_type).map(String::as_str)
     }
 
     fn check(&self, topic: &str) -> Result<(), TopicRefused> {
@@ -98,6 +98,7 @@ impl Router {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("topic {topic:?} {reason}")]
 pub struct RouteError {
+    /// Empty where it cannot even be told.
     pub topic: String,
     pub reason: TopicRefused,
 }
@@ -115,6 +116,8 @@ pub enum TopicRefused {
     Character(char),
     #[error("is not matched by any pattern of topic.allow")]
     NotAllowed,
+    #[error("cannot be told: the row names none, and topic.template needs its {0}")]
+    Lacks(&'static str),
 }
 
 /// Topic rules that cannot work.
@@ -166,11 +169,28 @@ mod tests {
     }
 
     fn route(rules: TopicRules, topic: Option<&str>, kind: &str) -> Result<String, String> {
+        let event_type = Some("Placed");
+        route_input(rules, RouteInput { topic, aggregate_type: Some(kind), event_type })
+    }
+
+    fn route_input(rules: TopicRules, input: RouteInput<'_>) -> Result<String, String> {
         let router = Router::new(rules).map_err(|error| error.to_string())?;
-        let input = RouteInput { topic, aggregate_type: kind, event_type: "Placed" };
         let mut scratch = "left over".to_owned();
         let routed = router.route(input, &mut scratch);
         routed.map(str::to_owned).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_an_aggregate_type_the_row_has_to_name_its_topic() {
+        let of = |topic| RouteInput { topic, aggregate_type: None, event_type: None };
+        let rules = TopicRules::default;
+        assert_eq!(route_input(rules(), of(Some("mine"))).unwrap(), "mine");
+        let error = route_input(rules(), of(None)).unwrap_err();
+        assert!(error.contains("topic.template needs its aggregatetype"), "{error}");
+        let fixed = TopicRules { template: "events".to_owned(), ..rules() };
+        assert_eq!(route_input(fixed, of(None)).unwrap(), "events");
+        let by_type = TopicRules { template: "${type}".to_owned(), ..rules() };
+        assert!(route_input(by_type, of(None)).unwrap_err().contains("needs its type"));
     }
 
     #[test]

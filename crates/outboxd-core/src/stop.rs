@@ -43,6 +43,8 @@ pub enum Code {
     Diverged,
     PositionAhead,
     ProgressLost,
+    /// A gap in events that no table holds.
+    NotStored,
     /// Another relay holds the slot, and waiting was not wanted.
     SlotInUse,
     /// An event that Kafka refuses for good.
@@ -78,6 +80,7 @@ impl Code {
         Self::Diverged,
         Self::PositionAhead,
         Self::ProgressLost,
+        Self::NotStored,
         Self::SlotInUse,
         Self::Record(RecordErrorKind::RecordTooLarge),
         Self::Record(RecordErrorKind::UnknownTopic),
@@ -113,6 +116,7 @@ impl Code {
             Self::Diverged => "diverged",
             Self::PositionAhead => "position_ahead",
             Self::ProgressLost => "progress_lost",
+            Self::NotStored => "not_stored",
             Self::SlotInUse => "slot_in_use",
             Self::Record(kind) => kind.as_str(),
             Self::TooManyParked => "too_many_parked",
@@ -141,7 +145,8 @@ impl Code {
             | Self::OtherSystem
             | Self::Diverged
             | Self::PositionAhead
-            | Self::ProgressLost => 10,
+            | Self::ProgressLost
+            | Self::NotStored => 10,
             Self::SlotInUse => 11,
             Self::Record(_) | Self::TooManyParked => 12,
             Self::Publication

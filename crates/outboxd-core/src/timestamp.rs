@@ -27,7 +27,8 @@ pub enum TimestampError {
 }
 
 /// Milliseconds since the Unix epoch of `2026-11-21 11:12:17.123456+05:30 BC`, where fraction, zone
-/// and era may be absent. Not microseconds, which overflow before Postgres' last year.
+/// and era may be absent, and a `T` may stand for the blank: so JSON functions print it, whatever
+/// the `DateStyle`, and a logical message may hold it. Not microseconds, which overflow before Postgres' last year.
 fn parse(text: &[u8]) -> Option<i64> {
     let mut rest = Scanner(text);
     let year = rest.number(4, 6)?;
@@ -35,7 +36,7 @@ fn parse(text: &[u8]) -> Option<i64> {
     let month = rest.number(2, 2)?;
     rest.expect(b'-')?;
     let day = rest.number(2, 2)?;
-    rest.expect(b' ')?;
+    rest.expect(b' ').or_else(|| rest.expect(b'T'))?;
     let time = rest.time()?;
     let micros = rest.fraction()?;
     let offset = rest.offset()?;
@@ -160,6 +161,7 @@ mod tests {
             ("2026-11-21 11:12:17+00", 1_795_259_537_000),
             ("2026-11-21 16:42:17.1+05:30", 1_795_259_537_100),
             ("2026-11-21 03:12:17.12-08", 1_795_259_537_120),
+            ("2026-11-21T11:12:17.123456+00:00", 1_795_259_537_123),
             ("1970-01-01 00:00:00+00", 0),
             ("1970-01-01 00:00:00.000999+00", 0),
             ("2000-02-29 00:00:00+00", 951_782_400_000),
@@ -187,6 +189,8 @@ mod tests {
             "now",
             "2026-11-21",
             "2026-11-21 11:12",
+            "2026-11-21t11:12:17",
+            "2026-11-21 T11:12:17",
             "2026-13-01 00:00:00",
             "2026-00-01 00:00:00",
             "2026-02-29 00:00:00",

@@ -41,11 +41,15 @@ pub struct Snapshot {
     pub events_received: u64,
     pub ignored_rows: u64,
     pub headers_dropped: u64,
+    /// Messages with our prefix outside of a transaction.
+    pub stray_messages: u64,
     pub published: Vec<TopicCount>,
     /// Records that Kafka did not take, by the kind of the error.
     pub publish_errors: BTreeMap<&'static str, u64>,
     /// Events parked by this process, by the kind of the error; `behind`: because of another.
     pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Leaves of the outbox, by what was done about them when it was rotated.
+    pub rotations: BTreeMap<&'static str, u64>,
     /// Rows of the dead-letter table that are not done with.
     pub parked_events: u64,
     /// Keys that have to wait.

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod open;
 pub mod repair;
+mod rotation;
 pub mod run;
 pub mod setup;
 pub mod sink;

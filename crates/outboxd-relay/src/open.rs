@@ -7,13 +7,17 @@ use outboxd_core::gate::{Observed, Publication, Server, Slot};
 use outboxd_core::lsn::Lsn;
 use outboxd_core::progress::Progress;
 use outboxd_core::relation::{ColumnNames, TableName};
+use outboxd_core::relay::RotationFailure;
 use outboxd_core::stop::{Code, Stop};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::catalog;
 use crate::config::SourceConfig;
 use crate::control::{ControlError, ControlSession, ServerVersion};
 use crate::error_chain;
 use crate::link_failure::LinkFailure;
+use crate::rotation::{self, Rotated};
 use crate::setup::reporting_open_transactions;
 use crate::source::session::{ReplicationSession, SessionOptions};
 use crate::wiring::connect_params;
@@ -44,6 +48,7 @@ pub(crate) enum Connected {
 pub struct Watch {
     control: ControlSession,
     opener: Arc<Watching>,
+    look_at: Instant,
 }
 
 #[derive(Debug)]
@@ -52,6 +57,13 @@ struct Watching {
     publication: String,
     tables: Vec<TableName>,
     fingerprint: Option<String>,
+}
+
+/// What the control session did.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Watched(Watched),
+    Rotated(Result<Vec<Rotated>, RotationFailure>),
 }
 
 /// One look at the catalog.
@@ -152,7 +164,8 @@ impl Opener {
             tables: self.tables.clone(),
             fingerprint: publication.as_ref().map(|publication| publication.fingerprint.clone()),
         });
-        Ok((Observed { server, slot, publication }, Watch { control, opener }))
+        let look_at = Instant::now() + WATCH_EVERY;
+        Ok((Observed { server, slot, publication }, Watch { control, opener, look_at }))
     }
 
     pub(crate) async fn create_slot(
@@ -206,16 +219,27 @@ impl Watch {
         self.control.version()
     }
 
-    /// The next look. An error means that the session is gone.
-    pub(crate) async fn next(&mut self) -> Result<Watched, String> {
-        tokio::select! {
+    /// The next look, or a rotation as soon as one is wanted. An error means that the session is
+    /// gone.
+    pub(crate) async fn next(&mut self, rotation: &Notify) -> Result<Seen, String> {
+        let rotates = tokio::select! {
+            biased;
             () = self.control.closed() => return Err("the control session was closed".to_owned()),
-            () = tokio::time::sleep(WATCH_EVERY) => {}
+            () = tokio::time::sleep_until(self.look_at) => false,
+            () = rotation.notified() => true,
+        };
+        if rotates {
+            return Ok(Seen::Rotated(within_limit(self.rotate()).await?));
         }
-        // A peer whose kernel answers for it never breaks a connection: only an answer shows life.
-        match tokio::time::timeout(LOOK_WITHIN, self.look()).await {
-            Ok(looked) => looked.map_err(|error| error_chain(&error)),
-            Err(_) => Err("the server did not answer on the control session".to_owned()),
+        self.look_at = Instant::now() + WATCH_EVERY;
+        let looked = within_limit(async { Ok(self.look().await) }).await?;
+        looked.map(Seen::Watched).map_err(|error| error_chain(&error))
+    }
+
+    async fn rotate(&self) -> Result<Result<Vec<Rotated>, RotationFailure>, String> {
+        match rotation::rotate(&self.control, &self.opener.tables).await {
+            Err(error) if error.is_transport() => Err(error_chain(&error)),
+            rotated => Ok(rotated.map_err(|error| rotation::failure(&error))),
         }
     }
 
@@ -229,6 +253,14 @@ impl Watch {
         let publication_changed = found != fingerprint.as_ref();
         let oldest_transaction = catalog::transactions::oldest_age(&self.control).await?;
         Ok(Watched { wal_end, slot, publication, publication_changed, oldest_transaction })
+    }
+}
+
+/// A peer whose kernel answers for it never breaks a connection: only an answer shows life.
+async fn within_limit<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    match tokio::time::timeout(LOOK_WITHIN, work).await {
+        Ok(done) => done,
+        Err(_) => Err("the server did not answer on the control session".to_owned()),
     }
 }
 

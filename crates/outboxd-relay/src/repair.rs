@@ -18,7 +18,7 @@ mod slot;
 mod workshop;
 
 use outboxd_core::gate::Rules;
-use outboxd_core::repair::{Repair, Request, plan};
+use outboxd_core::repair::{Repair, Request, Stored, plan};
 use outboxd_core::stop::Stop;
 
 pub use self::pass::Tally;
@@ -48,12 +48,20 @@ pub async fn repair(config: &Config, order: Order) -> Result<RepairReport, Stop>
     let progress = recorded.progress.as_ref();
     let (observed, _) = workshop.opener.observe(&mut workshop.session, progress).await?;
     let now_ms = Stopwatch::start().now().unix_ms;
-    let request = Request { since_ms: order.since_ms, force: order.force, now_ms };
+    let stored = stored(config);
+    let request = Request { since_ms: order.since_ms, force: order.force, stored, now_ms };
     let rules = Rules { create_slot: false, ..workshop.settings.rules.clone() };
-    let mut plan = match plan(progress, &observed, &rules, request)? {
+    let mut plan = match plan(progress, &observed, &rules, request).inspect_err(log_refusal)? {
         Repair::Nothing(entry) => return Ok(RepairReport::of_entry(&config.source, &entry)),
         Repair::Needed(plan) => *plan,
     };
+    if plan.lacks_messages {
+        tracing::warn!(
+            event = "repair.messages",
+            "events that were written as logical messages stand in no table: those of the gap are not \
+             repaired"
+        );
+    }
     let found = workshop.phantoms(&plan, &recorded).await?;
     if let Some(first_ms) = found.as_ref().and_then(Found::first_ms) {
         plan.heed_phantom(first_ms);
@@ -70,4 +78,16 @@ pub async fn repair(config: &Config, order: Order) -> Result<RepairReport, Stop>
     let missing_topics = workshop.missing(&rows).await?;
     let gap = Gap { missing_topics, ..Gap::new(&plan, rows, found, is_timed) };
     Ok(RepairReport { gap: Some(gap), ..RepairReport::new(&config.source, Outcome::Planned) })
+}
+
+fn stored(config: &Config) -> Stored {
+    match (config.source.tables.is_empty(), &config.source.messages_prefix) {
+        (true, _) => Stored::Nothing,
+        (false, Some(_)) => Stored::Some,
+        (false, None) => Stored::All,
+    }
+}
+
+fn log_refusal(stop: &Stop) {
+    tracing::warn!(event = "repair.refused", code = %stop.code, error = %stop, "nothing was changed");
 }

@@ -64,6 +64,7 @@ pub fn settings(config: &Config, wishes: Wishes, goal: Goal) -> Settings {
         wal_sender_timeout: source.wal_sender_timeout,
         release_after: source.release_after,
         drain_timeout: delivery.drain_timeout,
+        rotate_every: config.retention.rotate_every.filter(|_| goal == Goal::Run),
     }
 }
 
@@ -88,6 +89,7 @@ pub fn mapper(config: &Config) -> Result<Mapper, Stop> {
     let choice = |header: config::RelayHeader| config.headers.include.contains(&header);
     let mapping = MappingConfig {
         tables: tables(config)?,
+        messages_prefix: config.source.messages_prefix.clone(),
         columns: columns(config),
         topics: TopicRules {
             template: config.topic.template.clone(),
@@ -126,9 +128,9 @@ pub fn columns(config: &Config) -> ColumnNames {
     };
     ColumnNames {
         id: columns.id.clone(),
-        aggregate_type: columns.aggregatetype.clone(),
-        aggregate_id: columns.aggregateid.clone(),
-        event_type: columns.event_type.clone(),
+        aggregate_type: optional(&columns.aggregatetype),
+        aggregate_id: optional(&columns.aggregateid),
+        event_type: optional(&columns.event_type),
         payload: columns.payload.clone(),
         headers: optional(&columns.headers),
         created_at: optional(&columns.created_at),

@@ -37,14 +37,12 @@ fn fixed() -> Vec<Vec<u8>> {
         Message::Relation(outbox::events(EVENTS)),
         Message::Type(Type { oid: 16_500, namespace: "outbox", name: "mood" }),
         Message::Truncate(Truncate { cascade: true, restart_identity: true, relations }),
-        Message::Message(LogicalMessage {
-            transactional: true,
-            lsn: AT,
-            prefix: "outbox",
-            content: b"{}",
-        }),
     ];
-    messages.iter().map(encode::message).collect()
+    let contents = rows::CONTENTS.iter().map(|content| {
+        let (transactional, lsn, content) = (true, AT, content.as_bytes());
+        Message::Message(LogicalMessage { transactional, lsn, prefix: outbox::PREFIX, content })
+    });
+    messages.into_iter().chain(contents).map(|message| encode::message(&message)).collect()
 }
 
 fn with_rows() -> Vec<Vec<u8>> {

@@ -20,7 +20,7 @@ pub fn relay() -> Vec<Vec<u8>> {
 }
 
 /// Settings, and steps. `t` and `T` take the byte that follows for themselves.
-const SESSIONS: [(u8, &str); 18] = [
+const SESSIONS: [(u8, &str); 21] = [
     // Two transactions, acknowledged, recorded and ended.
     (0, "RB1C nnaanB23C aaaat!nt!nx"),
     // Later ones before earlier ones.
@@ -42,6 +42,10 @@ const SESSIONS: [(u8, &str); 18] = [
     (0, "RBS2nnC pat!n"),
     // Keepalives, and messages of others.
     (0, "LKLt!nRBM1Cnnat!nL"),
+    // Events that are messages, one outside of a transaction, what is none, and one cut off.
+    (0, "B1EnnEaaRB1E2Caat!nt!n"),
+    (0, "eB1EnngE2pppCaat!n cRBEnnCnnaat!n"),
+    (8, "BEnnkEsEpgpCaat!nt!n"),
     // A table that is not ours, a row that nobody announced.
     (0, "OBoCRB1Cnnat!n"),
     (0, "B1nnnnnn RB1Cnnat!n"),
@@ -83,12 +87,11 @@ impl Server {
             b'O' => self.message(&others()),
             b'B' => self.begin(),
             b'C' => self.commit(),
-            b'M' => self.message(&Message::Message(LogicalMessage {
-                transactional: true,
-                lsn: Lsn::new(self.commit_lsn),
-                prefix: "somebody",
-                content: b"else's",
-            })),
+            b'M' => self.logical(true, "somebody", "else's"),
+            b'E' => self.logical(true, outbox::PREFIX, rows::CONTENTS[0]),
+            b'e' => self.logical(false, outbox::PREFIX, rows::CONTENTS[0]),
+            b'g' => self.logical(true, outbox::PREFIX, rows::CONTENTS[1]),
+            b's' => self.skimmed_message(),
             b'1' => self.event("order", "a"),
             b'2' => self.event("order", "b"),
             b'3' => self.event("compacted", "a"),
@@ -145,6 +148,22 @@ impl Server {
         let wal_end = Lsn::new(self.commit_lsn - 0x80);
         let frame = encode::frame(&Frame::Keepalive { wal_end, sent: SENT, reply_requested });
         self.raw(b'f', &frame);
+    }
+
+    fn logical(&mut self, transactional: bool, prefix: &str, content: &str) {
+        let (lsn, content) = (Lsn::new(self.commit_lsn), content.as_bytes());
+        self.message(&Message::Message(LogicalMessage { transactional, lsn, prefix, content }));
+    }
+
+    /// The head of a message.
+    fn skimmed_message(&mut self) {
+        let lsn = Lsn::new(self.commit_lsn);
+        let content = rows::CONTENTS[0].as_bytes();
+        let message = LogicalMessage { transactional: true, lsn, prefix: outbox::PREFIX, content };
+        let body = encode::message(&Message::Message(message));
+        let (start, body) = (Lsn::ZERO, &body[..body.len() - 60]);
+        let frame = encode::frame(&Frame::XLogData { start, end: start, sent: SENT, body });
+        self.raw(b's', &frame);
     }
 
     fn message(&mut self, message: &Message<'_>) {

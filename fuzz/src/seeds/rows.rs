@@ -48,3 +48,14 @@ pub(super) const VALUES: [[&str; 4]; 6] = [
     [r"\xABCDEF", "[1]", "294276-12-31 23:59:59.999999-15:59:59", r"\x01"],
     [r"\x00", r#" {"a":"\u0000"} "#, "2024-02-29 00:00:00.5+00", r"\x02"],
 ];
+
+/// Contents of messages: what a row is, and what is none.
+pub(super) const CONTENTS: [&str; 5] = [
+    r#"{"v": 1, "row": {"id": "m1", "aggregatetype": "order", "aggregateid": "a", "type": "T",
+    "payload": "\\x7b7d", "headers": "{\"h\": 1}", "created_at": null, "version": "1", "trace": "t\u00e9",
+    "other": [1, {"x": null}]}, "bytea": ["payload"]}"#,
+    r#"{"row": {"aggregateid": "a", "id": 7}, "v": 1}"#,
+    r#"{"v": 2}"#,
+    r#"{"v": 1, "row": {}, "row": {}}"#,
+    "{}",
+];

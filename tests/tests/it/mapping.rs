@@ -123,5 +123,55 @@ async fn a_debezium_table_needs_nothing_but_its_name() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn the_older_outbox_messages_need_one_setting() -> Result<()> {
+    let scene = Scene::bare(PgVersion::V17).await?;
+    let topic = scene.topic(4).await?;
+    scene
+        .database
+        .execute(
+            "create table public.outbox_messages (
+                 id uuid primary key, payload bytea, topic text not null, status text,
+                 headers jsonb, created_at timestamptz not null, updated_at timestamptz,
+                 retry_count int, error_message text, version bigint, key text)",
+        )
+        .await?;
+    scene.database.publish("public.outbox_messages").await?;
+    let columns = |more: &str| format!("[columns]\npreset = \"outbox_messages\"\n{more}");
+    let relay = scene.relay().arg("--table").arg("public.outbox_messages");
+    let mut running = relay.clone().file(&columns(""))?.start().await?;
+    let name = scene.topic_name();
+    let insert = |id: u32, key: &str, version: u32| {
+        format!(
+            "insert into public.outbox_messages values
+             ('00000000-0000-0000-0000-00000000000{id}', '\\x00ff', '{name}', 'NEW',
+              '{{\"h\": \"v\"}}', '2024-01-01 00:00:00+00', null, 0, null, {version}, {key})"
+        )
+    };
+    scene.database.execute(&insert(1, "'order-1'", 7)).await?;
+    scene.database.execute(&insert(2, "null", 8)).await?;
+    let mut records = topic.read_at_least(2).await?;
+    records.sort_by_key(|record| record.header("id").map(str::to_owned));
+    for record in &records {
+        ensure!(record.value.as_deref() == Some(&[0, 0xff]), "{record:?}");
+        ensure!(record.timestamp_ms == Some(1_704_067_200_000), "{record:?}");
+        let names: Vec<&str> = record.headers.iter().map(|(name, _)| name.as_str()).collect();
+        ensure!(names == ["id", "sequence", "h"], "{names:?}");
+    }
+    ensure!(records[0].key_text() == "order-1" && records[1].key.is_none(), "{records:?}");
+    ensure!(records[0].partition == partition(Some(b"order-1"), b"", 4), "{records:?}");
+    ensure!(running.terminate().await?.success());
+
+    // What is named wins over the preset.
+    let named = columns("aggregateid = \"version\"\ntype = \"status\"\n");
+    let mut running = relay.file(&named)?.start().await?;
+    scene.database.execute(&insert(3, "'order-1'", 9)).await?;
+    let records = topic.read_at_least(3).await?;
+    let third = records.iter().find(|it| it.header("type") == Some("NEW"));
+    ensure!(third.is_some_and(|it| it.key_text() == "9"), "{records:?}");
+    ensure!(running.terminate().await?.success());
+    Ok(())
+}
+
 /// Kafka's timestamps are whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(1);

@@ -24,8 +24,13 @@ pub enum MapError {
 /// A mapping that cannot work, whatever the rows are.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum MappingConfigError {
-    #[error("source.tables is empty: there is no outbox to read")]
+    #[error(
+        "source.tables is empty and source.messages_prefix is not set: there is no outbox to read"
+    )]
     NoTables,
+    /// No message can have it, so that nothing would ever be read.
+    #[error("source.messages_prefix is empty or contains a NUL character")]
+    UnusablePrefix,
     #[error(
         "columns.extra: header {header:?} is one of the relay's own (id, type, sequence, outboxd-…)"
     )]
@@ -40,8 +45,12 @@ pub enum MappingConfigError {
 
 /// Checks what is not checked by the part that uses it.
 pub(super) fn check(config: &MappingConfig) -> Result<(), MappingConfigError> {
-    if config.tables.is_empty() {
+    if config.tables.is_empty() && config.messages_prefix.is_none() {
         return Err(MappingConfigError::NoTables);
+    }
+    let prefix = config.messages_prefix.as_deref();
+    if prefix.is_some_and(|prefix| prefix.is_empty() || prefix.contains('\0')) {
+        return Err(MappingConfigError::UnusablePrefix);
     }
     let names: Vec<&str> = config.columns.header_names().collect();
     for (index, &name) in names.iter().enumerate() {

@@ -24,7 +24,7 @@ impl Scratch {
 }
 
 /// Far above an ordinary row, far below what a few relays' worth of memory is counted in.
-const KEPT_BYTES: usize = 256 * 1024;
+pub(super) const KEPT_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

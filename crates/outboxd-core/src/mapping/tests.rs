@@ -1,3 +1,5 @@
+mod messages;
+
 use super::*;
 use crate::encode;
 use crate::lsn::Lsn;
@@ -88,9 +90,13 @@ fn map(config: MappingConfig, columns: &[Given<'_>]) -> Result<Owned, MapError> 
     let commit_time = PgTimestamp::from_unix_millis(COMMIT_MS);
     let cells = cells(columns);
     let mapped = mapper.map_cells(EVENTS, &cells.iter().copied(), AT, commit_time)?.unwrap();
+    Ok(owned(&mapped))
+}
+
+fn owned(mapped: &Mapped<'_>) -> Owned {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(mapped.event_id, ID);
-    Ok(Owned {
+    Owned {
         topic: mapped.topic.to_owned(),
         partition_key: mapped.partition_key.map(text),
         key: mapped.key.map(text),
@@ -102,7 +108,7 @@ fn map(config: MappingConfig, columns: &[Given<'_>]) -> Result<Owned, MapError> 
             .collect(),
         timestamp_ms: mapped.timestamp_ms,
         dropped: mapped.dropped_headers.iter().map(ToString::to_string).collect(),
-    })
+    }
 }
 
 fn refused(config: MappingConfig, columns: &[Given<'_>]) -> RecordError {
@@ -145,7 +151,7 @@ fn an_insert_is_mapped_as_it_comes_from_the_stream() {
     let Message::Insert(insert) = Message::decode(&frame).unwrap() else { panic!() };
     let mut mapper = announced(config(), &DEBEZIUM);
     let commit_time = PgTimestamp::from_unix_millis(COMMIT_MS);
-    let mapped = mapper.map(&insert, AT.at, AT.epoch, commit_time).unwrap().unwrap();
+    let mapped = mapper.map(Written::Row(insert), AT.at, AT.epoch, commit_time).unwrap().unwrap();
     assert_eq!((mapped.event_id, mapped.topic), (ID, "outbox.event.Order"));
     assert_eq!(mapped.key, Some(&b"order-1"[..]));
     assert_eq!(mapped.partition(12), 10);
@@ -223,6 +229,39 @@ fn mapped_columns_choose_topic_partition_and_headers() {
     ]);
     assert_eq!(mapped.headers, headers);
     assert_eq!(mapped.dropped, ["tenant-id", "nothing"]);
+}
+
+/// The older shape: a topic in each row, and of the rest only what is needed.
+#[test]
+fn a_table_without_aggregates_names_topics_and_perhaps_keys() {
+    let if_present = |name: &str| OptionalColumn::IfPresent(name.to_owned());
+    let columns = ColumnNames {
+        aggregate_type: if_present("aggregatetype"),
+        aggregate_id: if_present("key"),
+        event_type: if_present("type"),
+        topic: Some("topic".to_owned()),
+        ..ColumnNames::default()
+    };
+    let config = MappingConfig { columns, ..config() };
+    let payload = ("payload", BYTEA, Some(r"\x00ff"));
+    let bare = [("id", UUID, Some(ID)), payload, ("topic", TEXT, Some("orders"))];
+    let mapped = map(config.clone(), &bare).unwrap();
+    assert_eq!((mapped.topic.as_str(), mapped.key), ("orders", None));
+    assert_eq!(mapped.value.as_deref(), Some(&[0x00, 0xff][..]));
+    let own = own_headers().into_iter().filter(|(name, _)| name != "type");
+    assert_eq!(mapped.headers, own.collect::<Vec<_>>());
+
+    let rich = [&bare[..], &[("key", TEXT, Some("k")), ("type", TEXT, Some("OrderPlaced"))]];
+    let mapped = map(config.clone(), &rich.concat()).unwrap();
+    assert_eq!((mapped.key.as_deref(), mapped.partition_key.as_deref()), (Some("k"), Some("k")));
+    assert_eq!(mapped.headers, own_headers());
+    let null = [&bare[..], &[("type", TEXT, None)]].concat();
+    assert_eq!(map(config.clone(), &null).unwrap().headers.len(), 2);
+
+    let nowhere = [("id", UUID, Some(ID)), payload, ("topic", TEXT, None)];
+    let error = refused(config, &nowhere);
+    assert_eq!((error.kind, error.topic), (RecordErrorKind::InvalidTopic, None));
+    assert!(error.message.contains("topic.template needs its aggregatetype"), "{}", error.message);
 }
 
 #[test]

@@ -51,6 +51,25 @@ impl<'a> Insert<'a> {
     }
 }
 
+impl<'a> LogicalMessage<'a> {
+    /// A `Message` too large to be held, from its first bytes: its content ends where they do. They
+    /// must reach past the prefix.
+    pub fn decode_prefix(prefix: &'a [u8]) -> Result<Self, DecodeError> {
+        Input::new(prefix).whole("Message", |input| {
+            expect_kind(input, MESSAGE_KIND, b'M')?;
+            Ok(Self {
+                transactional: input.flag("flags of Message")?,
+                lsn: input.lsn("LSN of Message")?,
+                prefix: input.text("prefix of Message")?,
+                content: {
+                    input.count("length of Message")?;
+                    input.remainder()
+                },
+            })
+        })
+    }
+}
+
 impl Begin {
     fn read(input: &mut Input<'_>) -> Result<Self, DecodeError> {
         Ok(Self {

@@ -7,9 +7,11 @@ use crate::headers;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ColumnNames {
     pub id: String,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
-    pub event_type: String,
+    /// Not needed where each row names its topic.
+    pub aggregate_type: OptionalColumn,
+    pub aggregate_id: OptionalColumn,
+    /// Without it there is no header `type`.
+    pub event_type: OptionalColumn,
     pub payload: String,
     pub headers: OptionalColumn,
     pub created_at: OptionalColumn,
@@ -47,9 +49,9 @@ impl Default for ColumnNames {
     fn default() -> Self {
         Self {
             id: "id".to_owned(),
-            aggregate_type: "aggregatetype".to_owned(),
-            aggregate_id: "aggregateid".to_owned(),
-            event_type: "type".to_owned(),
+            aggregate_type: OptionalColumn::Named("aggregatetype".to_owned()),
+            aggregate_id: OptionalColumn::Named("aggregateid".to_owned()),
+            event_type: OptionalColumn::Named("type".to_owned()),
             payload: "payload".to_owned(),
             headers: OptionalColumn::IfPresent("headers".to_owned()),
             created_at: OptionalColumn::IfPresent("created_at".to_owned()),
@@ -73,30 +75,36 @@ impl ColumnNames {
 
     /// Every column that is to be looked up.
     pub(super) fn wanted(&self) -> impl Iterator<Item = Wanted<'_>> {
-        let required = [
-            (Field::Id, &self.id),
-            (Field::AggregateType, &self.aggregate_type),
-            (Field::AggregateId, &self.aggregate_id),
-            (Field::EventType, &self.event_type),
-            (Field::Payload, &self.payload),
+        let required = |field, name| Some(Wanted::required(field, name));
+        let columns = [
+            required(Field::Id, &self.id),
+            self.aggregate_type.wanted(Field::AggregateType),
+            self.aggregate_id.wanted(Field::AggregateId),
+            self.event_type.wanted(Field::EventType),
+            required(Field::Payload, &self.payload),
+            self.headers.wanted(Field::Headers),
+            self.created_at.wanted(Field::CreatedAt),
         ];
-        let optional = [(Field::Headers, &self.headers), (Field::CreatedAt, &self.created_at)];
         let mapped = [
             (Field::Topic, &self.topic),
             (Field::PartitionKey, &self.partition_key),
             (Field::SchemaVersion, &self.schema_version),
             (Field::ContentType, &self.content_type),
         ];
-        let required = required.into_iter().map(|(field, name)| Wanted::required(field, name));
-        let optional = optional.into_iter().filter_map(|(field, column)| match column {
-            OptionalColumn::IfPresent(name) => Some(Wanted { field, name, required: false }),
-            OptionalColumn::Named(name) => Some(Wanted::required(field, name)),
-            OptionalColumn::Off => None,
-        });
         let mapped = mapped
             .into_iter()
             .filter_map(|(field, name)| name.as_deref().map(|name| Wanted::required(field, name)));
-        required.chain(optional).chain(mapped)
+        columns.into_iter().flatten().chain(mapped)
+    }
+}
+
+impl OptionalColumn {
+    fn wanted(&self, field: Field) -> Option<Wanted<'_>> {
+        match self {
+            Self::IfPresent(name) => Some(Wanted { field, name, required: false }),
+            Self::Named(name) => Some(Wanted::required(field, name)),
+            Self::Off => None,
+        }
     }
 }
 

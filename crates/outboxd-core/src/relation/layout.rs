@@ -74,6 +74,8 @@ pub(crate) struct Taken {
     pub(crate) position: usize,
     pub(crate) field: Field,
     name: String,
+    /// Asked for, as opposed to used when it is there.
+    required: bool,
 }
 
 /// A column that is sent as a header.
@@ -109,6 +111,32 @@ impl Layout {
         })
     }
 
+    /// The layout of rows that name their columns: `place` gives each column its position. Such a
+    /// row holds bytes where a table would have `bytea`, so nothing is left to be decoded.
+    pub(super) fn placed(names: &ColumnNames, mut place: impl FnMut(&str, bool) -> usize) -> Self {
+        let take = |wanted: Wanted<'_>| Taken {
+            position: place(wanted.name, wanted.required),
+            field: wanted.field,
+            name: wanted.name.to_owned(),
+            required: wanted.required,
+        };
+        let mut taken: Vec<Taken> = names.wanted().map(take).collect();
+        taken.sort_by_key(|taken| taken.position);
+        let extra = names.extra.iter().map(|extra| Extra {
+            position: place(&extra.column, true),
+            column: extra.column.clone(),
+            header: extra.header.clone(),
+            is_bytea: false,
+        });
+        let extra = extra.collect();
+        let table = TableName::new("", "");
+        Self { table, column_count: 0, taken, extra, payload_is_bytea: false }
+    }
+
+    pub(super) fn of_width(self, column_count: usize) -> Self {
+        Self { column_count, ..self }
+    }
+
     pub fn table(&self) -> &TableName {
         &self.table
     }
@@ -122,6 +150,11 @@ impl Layout {
     pub(crate) fn column_name(&self, field: Field) -> &str {
         let taken = self.taken.iter().find(|taken| taken.field == field);
         taken.map_or(field.key(), |taken| &taken.name)
+    }
+
+    /// Whether rows have to have the column of `field`.
+    pub(crate) fn requires(&self, field: Field) -> bool {
+        self.taken.iter().any(|taken| taken.field == field && taken.required)
     }
 
     pub(crate) fn column_count(&self) -> usize {
@@ -166,7 +199,7 @@ impl Columns<'_> {
                 accepted: field.accepted().describe(),
             });
         }
-        Ok(Some(Taken { position, field, name: name.to_owned() }))
+        Ok(Some(Taken { position, field, name: name.to_owned(), required }))
     }
 
     fn extra(&self, wanted: &ExtraColumn) -> Result<Extra, ContractError> {
@@ -325,9 +358,9 @@ mod tests {
     fn remapped_names_are_found_wherever_they_stand() {
         let names = ColumnNames {
             id: "event_id".to_owned(),
-            aggregate_type: "kind".to_owned(),
-            aggregate_id: "order_no".to_owned(),
-            event_type: "name".to_owned(),
+            aggregate_type: OptionalColumn::Named("kind".to_owned()),
+            aggregate_id: OptionalColumn::Named("order_no".to_owned()),
+            event_type: OptionalColumn::Named("name".to_owned()),
             payload: "body".to_owned(),
             // One column can serve twice.
             partition_key: Some("order_no".to_owned()),

@@ -25,6 +25,7 @@ mod opening;
 mod output;
 mod place;
 mod replay;
+mod rotation;
 mod stats;
 mod stream;
 #[cfg(test)]
@@ -43,6 +44,8 @@ use self::opening::Opening;
 pub use self::output::{CloseReason, Note, Output};
 use self::replay::Turn;
 pub use self::replay::{Replay, Replayed};
+use self::rotation::Rotation;
+pub use self::rotation::RotationFailure;
 pub use self::stats::{Sample, Stats};
 use self::stream::After;
 pub use self::stream::Emit;
@@ -76,6 +79,8 @@ pub struct Settings {
     pub wal_sender_timeout: Duration,
     pub release_after: Duration,
     pub drain_timeout: Duration,
+    /// How often the outbox is to rotate its leaves; `None`: others see to that.
+    pub rotate_every: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,6 +117,7 @@ pub struct Relay {
     producer: Producer,
     held: Held,
     drain: Option<Drain>,
+    rotation: Rotation,
     outputs: VecDeque<Output>,
     stats: Stats,
     /// The position that is reported to the server: that of the last durable progress record.
@@ -185,6 +191,7 @@ impl Relay {
         let topics = Topics::new(settings.on_partitions_changed);
         let batch = settings.transactions.map(Batch::new);
         let stats = Stats::new(batch.is_some());
+        let rotation = Rotation::new(settings.rotate_every);
         Self {
             settings,
             mapper,
@@ -202,6 +209,7 @@ impl Relay {
             producer: Producer::Alive,
             held: Held::default(),
             drain: None,
+            rotation,
             outputs: VecDeque::new(),
             stats,
             confirmed: Lsn::ZERO,
@@ -356,6 +364,7 @@ impl Relay {
             self.window.lose(token);
         }
         self.forget_replay();
+        self.rotation.forget_session();
         if !self.ledger.is_owned() {
             // A claim is worth nothing without the lock that went with the session.
             self.ledger.disown();

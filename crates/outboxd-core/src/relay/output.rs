@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Replayed;
+use super::{Replayed, RotationFailure};
 use crate::headers::Sequence;
 use crate::ledger::ForeignWriter;
 use crate::lsn::Lsn;
@@ -50,6 +50,8 @@ pub enum Output {
     CommitTransaction,
     /// Abort the transaction and throw the producer away. The reports of what it holds follow.
     AbandonProducer,
+    /// Have the outbox rotate its leaves, beside the stream: `handle_rotated`.
+    Rotate,
     /// To be logged.
     Note(Note),
     /// It is over. Last output.
@@ -118,6 +120,8 @@ pub enum Note {
         end_lsn: Lsn,
     },
     Released,
+    /// A message with the prefix of events was written outside of a transaction; the first one.
+    StrayMessage,
     /// There is no dead-letter table: an event that must not be sent halts the relay.
     ParkingOff,
     ProducerFailed {
@@ -133,6 +137,8 @@ pub enum Note {
         topic: String,
         error: TopicError,
     },
+    /// The first of its kind since the last success.
+    RotationFailed(RotationFailure),
     /// From the transaction that commits at `at` on.
     PartitionsSwitched {
         topic: String,

@@ -1,11 +1,10 @@
-//! From an insert to its place: a record for Kafka, a parcel for the dead-letter table, or nothing.
+//! From an insert or a message to its place: a record for Kafka, a parcel for the dead-letter table, or nothing.
 
 use super::Stats;
 use super::batch::Batch;
 use crate::headers::Sequence;
-use crate::mapping::{MapError, Mapped, Mapper};
+use crate::mapping::{MapError, Mapped, Mapper, Written};
 use crate::parking::{Full, Parcel, Parking, Policy, Reason};
-use crate::pgoutput::Insert;
 use crate::record::{Record, Token};
 use crate::stop::{RecordError, RecordErrorKind};
 use crate::time::{Now, Tick};
@@ -25,7 +24,7 @@ pub(super) struct Parts<'a> {
     pub(super) epoch: u16,
 }
 
-/// What an insert has become.
+/// What a change has become.
 pub(super) enum Placed<'a> {
     Record(Record<'a>),
     Parcel(Box<Parcel>),
@@ -33,7 +32,7 @@ pub(super) enum Placed<'a> {
     Nothing,
 }
 
-/// Why an insert was not dealt with.
+/// Why a change was not dealt with.
 pub(super) enum Unplaced {
     /// It has to wait for an answer about this topic.
     Ask(String),
@@ -45,19 +44,19 @@ pub(super) enum Unplaced {
     Violated(String),
 }
 
-/// Gives an insert its place in the window, if it may be handed out now. Until it may, nothing is
+/// Gives what was written its place in the window, if it may be handed out now. Until it may, nothing is
 /// counted.
 pub(super) fn place<'a>(
     parts: Parts<'a>,
     now: Now,
-    insert: Insert<'a>,
+    written: Written<'a>,
 ) -> Result<Placed<'a>, Unplaced> {
     let Parts { mapper, window, topics, parking, trials, stats, batch, epoch } = parts;
     let Some(spot) = Spot::find(window, parking, trials, epoch)? else {
         return Ok(Placed::Nothing);
     };
     let begin = window.open_transaction().ok_or(OutOfPlace::Outside)?;
-    let mapped = match mapper.map(&insert, spot.sequence.at, epoch, begin.commit_time) {
+    let mapped = match mapper.map(written, spot.sequence.at, epoch, begin.commit_time) {
         Ok(Some(mapped)) => mapped,
         Ok(None) => {
             stats.ignored_rows += 1;
@@ -105,7 +104,7 @@ pub(super) fn place<'a>(
     Ok(Placed::Record(mapped.record(token, topic_id, partition)))
 }
 
-/// The place of an insert that was too large to be read, and cannot be sent.
+/// The place of a change that was too large to be read, and cannot be sent.
 pub(super) fn place_unread(
     parts: Parts<'_>,
     error: &RecordError,

@@ -13,6 +13,8 @@ pub struct Stats {
     pub events_received: u64,
     /// Inserts of tables that are in the publication and not configured.
     pub ignored_rows: u64,
+    /// Logical messages with the prefix of events, outside of a transaction.
+    pub stray_messages: u64,
     pub headers_dropped: u64,
     dropped_names: BTreeSet<String>,
     news_of_dropped: Vec<String>,

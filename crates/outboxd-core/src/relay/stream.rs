@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::place::{Parts, Placed, Unplaced, place, place_unread};
 use super::{CloseReason, Held, Note, Output, Relay, Session};
+use crate::mapping::Written;
 use crate::parking::Full;
 use crate::pgoutput::{Cell, Commit, Insert, LogicalMessage, Message, Relation, RelationId};
 #[cfg(test)]
@@ -68,9 +69,11 @@ impl Relay {
                 Ok((relation, cells)) => self.skim_insert(now, relation, &cells, length),
                 Err(error) => self.violated(&error),
             },
-            // Not ours to publish; inside a transaction it counts as a change.
-            Some(b'M') if body.get(1) == Some(&TRANSACTIONAL) => self.pass(),
-            Some(b'M' | b'U' | b'D') => {}
+            Some(b'M') => match LogicalMessage::decode_prefix(body) {
+                Ok(message) => self.skim_message(now, &message, length),
+                Err(error) => self.violated(&error),
+            },
+            Some(b'U' | b'D') => {}
             _ => self.violated(&"a control message of impossible size"),
         }
     }
@@ -132,7 +135,9 @@ impl Relay {
 
     fn handle_message(&mut self, now: Now, body: &[u8], emit: Emit<'_>) {
         match Message::decode(body) {
-            Ok(Message::Insert(insert)) => self.handle_insert(now, body, insert, emit),
+            Ok(Message::Insert(insert)) => {
+                self.handle_written(now, body, Written::Row(insert), emit);
+            }
             Ok(Message::Begin(begin)) => {
                 if let Some(batch) = &mut self.batch {
                     batch.begun();
@@ -146,12 +151,9 @@ impl Relay {
                 if is_planted(Planted::DropsRelations)
                     && self.window.change() == Ok(Change::Skip) => {}
             Ok(Message::Relation(relation)) => self.handle_relation(now, &relation),
-            // A message outside a transaction comes when it is read, between transactions, and is
-            // no change of any.
-            Ok(Message::Message(LogicalMessage { transactional: true, .. })) => self.pass(),
+            Ok(Message::Message(message)) => self.handle_logical(now, body, message, emit),
             Ok(
-                Message::Message(_)
-                | Message::Origin(_)
+                Message::Origin(_)
                 | Message::Type(_)
                 | Message::Update(_)
                 | Message::Delete(_)
@@ -181,8 +183,38 @@ impl Relay {
         }
     }
 
-    fn handle_insert(&mut self, now: Now, body: &[u8], insert: Insert<'_>, emit: Emit<'_>) {
-        match place(self.parts(), now, insert) {
+    fn handle_logical(
+        &mut self,
+        now: Now,
+        body: &[u8],
+        message: LogicalMessage<'_>,
+        emit: Emit<'_>,
+    ) {
+        match self.mapper.reads_messages(message.prefix) {
+            true if message.transactional => {
+                self.handle_written(now, body, Written::Message(message), emit);
+            }
+            is_ours => self.pass_message(message.transactional, is_ours),
+        }
+    }
+
+    /// A message outside a transaction comes when it is read, between transactions, and is no change
+    /// of any. So it is no event either, not even with our prefix: what it was written with may
+    /// have been rolled back.
+    fn pass_message(&mut self, transactional: bool, is_ours: bool) {
+        if transactional {
+            return self.pass();
+        }
+        if is_ours {
+            if self.stats.stray_messages == 0 {
+                self.note(Note::StrayMessage);
+            }
+            self.stats.stray_messages += 1;
+        }
+    }
+
+    fn handle_written(&mut self, now: Now, body: &[u8], written: Written<'_>, emit: Emit<'_>) {
+        match place(self.parts(), now, written) {
             Ok(Placed::Record(record)) => emit(record),
             Ok(Placed::Parcel(parcel)) => {
                 #[cfg(test)]
@@ -209,6 +241,17 @@ impl Relay {
             Ok(None) => return self.pass(),
             Err(error) => return self.violated(&error),
         };
+        self.place_skimmed(now, error, length);
+    }
+
+    fn skim_message(&mut self, now: Now, message: &LogicalMessage<'_>, length: usize) {
+        match self.mapper.describe_message_prefix(message) {
+            Some(error) if message.transactional => self.place_skimmed(now, error, length),
+            ours => self.pass_message(message.transactional, ours.is_some()),
+        }
+    }
+
+    fn place_skimmed(&mut self, now: Now, error: RecordError, length: usize) {
         let message = format!("{} ({length} bytes)", error.message);
         match place_unread(self.parts(), &RecordError { message, ..error }) {
             Ok(Placed::Parcel(parcel)) => self.output(Output::Park(parcel)),
@@ -291,7 +334,5 @@ fn too_many_parked(full: Full) -> Stop {
     )
 }
 
-/// The flags of a logical message that is a change of its transaction.
-const TRANSACTIONAL: u8 = 1;
 /// What a held row may keep allocated once it is gone.
 const HELD_BYTES_KEPT: usize = 64 * 1024;

@@ -37,6 +37,9 @@ impl Relay {
         if let Some(timeout) = batch.and_then(|batch| batch.timeout(self.window.is_torn())) {
             sooner(timeout);
         }
+        if let Some(due) = self.rotation.timeout().filter(|_| self.may_rotate()) {
+            sooner(due);
+        }
         if let Some(drain) = &self.drain {
             sooner(drain.deadline);
         }
@@ -52,6 +55,7 @@ impl Relay {
         self.drive_replay();
         self.drive_opening(now);
         self.drive_goal(now);
+        self.drive_rotation(now);
         self.record_position(now);
         self.drive_drain(now);
         self.drive_sealed(now);

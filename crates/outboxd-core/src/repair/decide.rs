@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Basis, Phantoms, Plan, Repair, Request, Since, SlotAction, before};
+use super::{Basis, Phantoms, Plan, Repair, Request, Since, SlotAction, Stored, before};
 use crate::gate::{self, Observed, Rules, Server, Slot};
 use crate::lsn::Lsn;
 use crate::progress::{FORMAT, Progress};
@@ -22,6 +22,9 @@ pub fn plan(
         Err(stop) => stop,
     };
     check_curable(&cause, recorded, observed, request)?;
+    if request.stored == Stored::Nothing {
+        return Err(nothing_stored(&cause));
+    }
     let slot = slot_action(&cause, observed.slot.as_ref(), rules)?;
     let base = base(&cause, recorded, observed, rules);
     let mark = recorded
@@ -30,6 +33,7 @@ pub fn plan(
     Ok(Repair::Needed(Box::new(Plan {
         since: since(recorded, request),
         phantoms: recorded.and_then(|recorded| phantoms(&cause, recorded, &observed.server)),
+        lacks_messages: request.stored == Stored::Some,
         cause,
         slot,
         mark,
@@ -155,6 +159,18 @@ fn is_ahead(recorded: &Progress, server: &Server) -> bool {
 fn unseen_by_the_gate() -> Stop {
     Stop::new(Code::Diverged, "a repair is wanted although the gate passes")
         .detail("the stream may have met another history than the recorded one")
+}
+
+/// A position past the gap would be recorded with nothing published, which is to skip silently.
+fn nothing_stored(cause: &Stop) -> Stop {
+    let detail = format!(
+        "events come as logical messages, which stand nowhere but in the log; the gap: {}",
+        cause.message
+    );
+    Stop::new(Code::NotStored, "there is nothing to repair the gap from").detail(detail).hint(
+        "have the services write again what consumers lack; then give up the gap by name: choose a \
+         new `source.name` and run `outboxd setup`",
+    )
 }
 
 fn still_alive(cause: &Stop, silent_ms: i64) -> Stop {

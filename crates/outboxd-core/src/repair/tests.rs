@@ -1,6 +1,6 @@
 //! Each gap has its plan, and whatever moment it is interrupted at, the gate stops.
 
-use super::{Basis, Phantoms, Plan, Repair, Request, Since, SlotAction, plan};
+use super::{Basis, Phantoms, Plan, Repair, Request, Since, SlotAction, Stored, plan};
 use crate::gate::tests::{Scene, right};
 use crate::gate::{SystemId, TimelineSwitch, decide};
 use crate::headers::Sequence;
@@ -16,7 +16,7 @@ const TEN_MINUTES_MS: i64 = 600_000;
 const NOW_MS: i64 = LAST_COMMIT_MS + 86_400_000;
 
 fn request() -> Request {
-    Request { since_ms: None, force: false, now_ms: NOW_MS }
+    Request { since_ms: None, force: false, stored: Stored::All, now_ms: NOW_MS }
 }
 
 fn decide_on(scene: &Scene, request: Request) -> Result<Repair, Stop> {
@@ -72,6 +72,25 @@ fn diverge(it: &mut Scene) {
     it.observed.server.history = vec![TimelineSwitch { timeline: 3, switch_point: Lsn::new(950) }];
     it.progress().last_event_lsn = Lsn::new(960);
     it.observed.slot = None;
+}
+
+#[test]
+fn what_no_table_holds_is_not_repaired() {
+    for (_, _, change) in gaps() {
+        let scene = scene().with(change);
+        let of = |stored| decide_on(&scene, Request { stored, ..request() });
+        let stop = of(Stored::Nothing).unwrap_err();
+        assert_eq!(stop.code, Code::NotStored, "{stop}");
+        assert!(stop.detail.is_some_and(|detail| detail.contains("the gap: ")));
+        for (stored, lacks) in [(Stored::All, false), (Stored::Some, true)] {
+            let Ok(Repair::Needed(plan)) = of(stored) else { panic!("no plan") };
+            assert_eq!(plan.lacks_messages, lacks);
+        }
+    }
+    let nothing = decide_on(&scene(), Request { stored: Stored::Nothing, ..request() });
+    assert!(matches!(nothing, Ok(Repair::Nothing(_))), "the gate passes: there is no gap");
+    let forced = Request { stored: Stored::Nothing, force: true, ..request() };
+    assert_eq!(decide_on(&scene(), forced).unwrap_err().code, Code::NotStored);
 }
 
 #[test]

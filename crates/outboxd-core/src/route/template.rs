@@ -41,14 +41,20 @@ impl Template {
     }
 
     /// Appends the topic of an event.
-    pub(super) fn expand(&self, input: RouteInput<'_>, topic: &mut String) {
+    /// Names the variable that the event has no value for.
+    pub(super) fn expand(
+        &self,
+        input: RouteInput<'_>,
+        topic: &mut String,
+    ) -> Result<(), &'static str> {
         for part in &self.0 {
             topic.push_str(match part {
                 Part::Text(text) => text,
-                Part::AggregateType => input.aggregate_type,
-                Part::EventType => input.event_type,
+                Part::AggregateType => input.aggregate_type.ok_or("aggregatetype")?,
+                Part::EventType => input.event_type.ok_or("type")?,
             });
         }
+        Ok(())
     }
 }
 
@@ -83,9 +89,11 @@ mod tests {
     use super::*;
 
     fn expand(template: &str) -> Result<String, String> {
-        let input = RouteInput { topic: None, aggregate_type: "Order", event_type: "Placed" };
+        let input =
+            RouteInput { topic: None, aggregate_type: Some("Order"), event_type: Some("Placed") };
         let mut topic = String::new();
-        Template::parse(template).map_err(|error| error.to_string())?.expand(input, &mut topic);
+        let template = Template::parse(template).map_err(|error| error.to_string())?;
+        template.expand(input, &mut topic)?;
         Ok(topic)
     }
 

@@ -3,15 +3,15 @@
 use config::{Value, ValueKind};
 
 use super::section::Section;
-use super::setting::{Setting, text};
+use super::setting::{Choice, Setting, text};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ColumnsConfig {
     pub id: String,
-    pub aggregatetype: String,
-    pub aggregateid: String,
+    pub aggregatetype: OptionalColumn,
+    pub aggregateid: OptionalColumn,
     /// The column of the event's type.
-    pub event_type: String,
+    pub event_type: OptionalColumn,
     pub payload: String,
     pub headers: OptionalColumn,
     pub created_at: OptionalColumn,
@@ -22,12 +22,20 @@ pub struct ColumnsConfig {
     pub extra: Vec<ExtraColumn>,
 }
 
-/// A column with a default name that a table may do without, as Debezium's tables do.
+/// A column with a default name that a table of some shape may do without.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OptionalColumn {
     pub name: String,
-    /// It was named in the configuration, so a table without it breaks the contract.
+    /// Of this shape, or named in the configuration, so a table without it breaks the contract.
     pub required: bool,
+}
+
+/// The shape of the table, which gives names and needs their defaults.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Preset {
+    Debezium,
+    /// `outbox_messages`: a topic in each row, no aggregates.
+    OutboxMessages,
 }
 
 /// A column that becomes a header.
@@ -40,21 +48,22 @@ pub struct ExtraColumn {
 
 impl ColumnsConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        let mut name = |key: &str| section.value(key, key.to_owned());
-        let id = name("id");
-        let aggregatetype = name("aggregatetype");
-        let aggregateid = name("aggregateid");
-        let event_type = name("type");
-        let payload = name("payload");
+        let preset = section.value("preset", Preset::Debezium);
+        let section = &mut section;
+        let (key, topic) = match preset {
+            Preset::Debezium => ("aggregateid", None),
+            Preset::OutboxMessages => ("key", Some("topic".to_owned())),
+        };
+        let is_needed = preset == Preset::Debezium;
         Self {
-            id,
-            aggregatetype,
-            aggregateid,
-            event_type,
-            payload,
-            headers: optional(&mut section, "headers"),
-            created_at: optional(&mut section, "created_at"),
-            topic: section.optional("topic"),
+            id: section.value("id", "id".to_owned()),
+            aggregatetype: column(section, "aggregatetype", "aggregatetype", is_needed),
+            aggregateid: column(section, "aggregateid", key, is_needed),
+            event_type: column(section, "type", "type", is_needed),
+            payload: section.value("payload", "payload".to_owned()),
+            headers: column(section, "headers", "headers", false),
+            created_at: column(section, "created_at", "created_at", false),
+            topic: section.or_derived("topic", topic),
             partition_key: section.optional("partition_key"),
             schema_version: section.optional("schema_version"),
             content_type: section.optional("content_type"),
@@ -63,9 +72,15 @@ impl ColumnsConfig {
     }
 }
 
-fn optional(section: &mut Section<'_>, key: &str) -> OptionalColumn {
-    let name = section.value(key, key.to_owned());
-    OptionalColumn { name, required: section.is_set(key) }
+/// `is_needed`: also under its default name.
+fn column(section: &mut Section<'_>, key: &str, default: &str, is_needed: bool) -> OptionalColumn {
+    let name = section.value(key, default.to_owned());
+    OptionalColumn { name, required: is_needed || section.is_set(key) }
+}
+
+impl Choice for Preset {
+    const ALL: &'static [(&'static str, Self)] =
+        &[("debezium", Self::Debezium), ("outbox_messages", Self::OutboxMessages)];
 }
 
 /// As text: the column's name, which is then the header's as well.

@@ -24,6 +24,7 @@ mod origin;
 mod print;
 mod problem;
 mod reader;
+mod retention;
 mod secret;
 mod section;
 mod setting;
@@ -49,6 +50,7 @@ pub use self::kafka::{Compression, KafkaConfig};
 pub use self::kafka_properties::KafkaProperties;
 pub use self::kafka_security::{KafkaSecurity, KafkaTls, Sasl, SaslMechanism, SecurityProtocol};
 pub use self::log::{LogConfig, LogFormat, LogLevel};
+pub use self::retention::RetentionConfig;
 pub use self::secret::{Secret, SecretError};
 pub use self::source::{AuthMethod, ChannelBinding, SourceConfig};
 pub use self::source_tls::{SourceTls, TlsMode};
@@ -68,6 +70,7 @@ pub struct Config {
     pub kafka: KafkaConfig,
     pub delivery: DeliveryConfig,
     pub errors: ErrorsConfig,
+    pub retention: RetentionConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
 }
@@ -154,8 +157,21 @@ fn read_sections(reader: &mut Reader) -> Option<Config> {
     let name = source.as_ref().map(|source| source.name.as_str());
     let delivery = DeliveryConfig::read(reader.section("delivery"), name);
     let errors = ErrorsConfig::read(reader.section("errors"));
+    let retention = RetentionConfig::read(reader.section("retention"), source.as_ref());
     let http = HttpConfig::read(reader.section("http"));
     let log = LogConfig::read(reader.section("log"));
     let (source, kafka, delivery) = (source?, kafka?, delivery?);
-    Some(Config { source, columns, topic, headers, format, kafka, delivery, errors, http, log })
+    Some(Config {
+        source,
+        columns,
+        topic,
+        headers,
+        format,
+        kafka,
+        delivery,
+        errors,
+        retention,
+        http,
+        log,
+    })
 }

@@ -21,7 +21,7 @@ pub struct SourceConfig {
     pub database: String,
     /// Gives the progress topic, the lock and the transactional id.
     pub name: String,
-    /// Never empty.
+    /// Empty only where events come as logical messages alone.
     pub tables: Vec<String>,
     pub slot: String,
     pub publication: String,
@@ -31,7 +31,7 @@ pub struct SourceConfig {
     pub wal_sender_timeout: Duration,
     pub release_after: Duration,
     pub max_row_bytes: ByteSize,
-    /// `None`: logical messages are not events.
+    /// Transactional logical messages with this prefix are events; `None`: none are.
     pub messages_prefix: Option<String>,
     pub tls: SourceTls,
     pub channel_binding: ChannelBinding,
@@ -76,7 +76,7 @@ impl SourceConfig {
         let release_after = section.value("release_after", RELEASE_AFTER);
         section.at_least("release_after", release_after, TIMEOUT_MIN);
         let max_row_bytes = section.value("max_row_bytes", MAX_ROW_BYTES);
-        let messages_prefix = section.optional("messages_prefix");
+        let messages_prefix = messages_prefix(&mut section);
         let channel_binding = section.value("channel_binding", ChannelBinding::Prefer);
         let allow_auth = section.value("allow_auth", Vec::new());
         let tls = SourceTls::read(section.section("tls"), text.as_ref());
@@ -134,11 +134,26 @@ fn database(section: &mut Section<'_>, url: &SecretString) -> Option<String> {
 
 fn tables(section: &mut Section<'_>) -> Vec<String> {
     let tables = section.value("tables", vec![TABLE.to_owned()]);
-    if tables.is_empty() {
-        let hint = format!("leave it out for the default, {TABLE}");
+    if tables.is_empty() && !section.is_set("messages_prefix") {
+        let hint = format!(
+            "leave it out for the default, {TABLE}; it may be empty where `source.messages_prefix` is set"
+        );
         section.problem("tables", "`source.tables` is empty", &hint);
     }
     tables
+}
+
+fn messages_prefix(section: &mut Section<'_>) -> Option<String> {
+    let prefix: Option<String> = section.optional("messages_prefix");
+    if prefix.as_ref().is_some_and(|prefix| prefix.contains('\0')) {
+        let hint = "use the prefix that the events are written with";
+        section.problem(
+            "messages_prefix",
+            "`source.messages_prefix` contains a NUL character",
+            hint,
+        );
+    }
+    prefix
 }
 
 fn default_slot(database: &str) -> String {

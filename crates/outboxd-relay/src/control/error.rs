@@ -33,6 +33,11 @@ impl ControlError {
         self.transient
     }
 
+    /// The connection is gone, as opposed to a statement that was refused.
+    pub(crate) fn is_transport(&self) -> bool {
+        self.sqlstate.is_none() && self.transient
+    }
+
     /// The SQLSTATE, when it is the server that refused.
     pub fn sqlstate(&self) -> Option<&str> {
         self.sqlstate.as_deref()

@@ -45,7 +45,9 @@ pub struct Letter {
     pub attempts: i32,
     /// It can be published from its row alone.
     pub complete: bool,
+    /// `None` also where this role may not read the value.
     pub value_bytes: Option<i64>,
+    /// Null where this role may not read them.
     pub headers: serde_json::Value,
     pub first_failed_at: String,
     pub last_failed_at: Option<String>,
@@ -83,7 +85,9 @@ impl Operator<'_> {
         selection: &Selection,
         limit: i64,
     ) -> Result<Vec<Letter>, ControlError> {
-        let sql = format!("select {COLUMNS} from outbox.dead_letters {WHERE} {LIST_ORDER}");
+        let contents = self.contents().await?;
+        let sql =
+            format!("select {COLUMNS}, {contents} from outbox.dead_letters {WHERE} {LIST_ORDER}");
         let Selection { ids, topic, key, state } = selection;
         let rows = self
             .session
@@ -100,6 +104,17 @@ impl Operator<'_> {
             )
             .await?;
         rows.iter().map(letter).collect()
+    }
+
+    /// What of the event itself this role may see: an operator need not be let in on it.
+    async fn contents(&self) -> Result<String, ControlError> {
+        let row = self.session.row(MAY_READ, &[]).await?;
+        let or_null = |readable: bool, sql: &str, null: &str| {
+            if readable { sql.to_owned() } else { null.to_owned() }
+        };
+        let size = or_null(row.try_get("value")?, "length(value)::int8", "null::int8");
+        let headers = or_null(row.try_get("headers")?, "headers::text", "null::text");
+        Ok(format!("{size} as value_bytes, {headers} as headers"))
     }
 
     /// The value as it would be sent.
@@ -158,7 +173,7 @@ impl Operator<'_> {
 
 fn letter(row: &Row) -> Result<Letter, ControlError> {
     let key: Option<&[u8]> = row.try_get("key")?;
-    let headers: &str = row.try_get("headers")?;
+    let headers: Option<&str> = row.try_get("headers")?;
     Ok(Letter {
         id: row.try_get("id")?,
         position: row.try_get("position")?,
@@ -172,7 +187,7 @@ fn letter(row: &Row) -> Result<Letter, ControlError> {
         attempts: row.try_get("attempts")?,
         complete: row.try_get("complete")?,
         value_bytes: row.try_get("value_bytes")?,
-        headers: serde_json::from_str(headers).unwrap_or_default(),
+        headers: headers.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
         first_failed_at: row.try_get("first_failed_at")?,
         last_failed_at: row.try_get("last_failed_at")?,
         resolved_at: row.try_get("resolved_at")?,
@@ -184,7 +199,12 @@ fn letter(row: &Row) -> Result<Letter, ControlError> {
 const READABLE: &str = "
     select case when to_regclass('outbox.dead_letters') is null then false
                 else has_schema_privilege('outbox', 'usage')
-                     and has_table_privilege('outbox.dead_letters', 'select') end";
+                     and (select bool_and(has_column_privilege('outbox.dead_letters', it, 'select'))
+                            from unnest(array['relay', 'state', 'key', 'resolved_at']) it) end";
+
+const MAY_READ: &str = "
+    select has_column_privilege('outbox.dead_letters', 'value', 'select') as value,
+           has_column_privilege('outbox.dead_letters', 'headers', 'select') as headers";
 
 const PARKED: &str = "
     select count(*) as events, count(*) filter (where state = 'dead') as dead,
@@ -193,8 +213,7 @@ const PARKED: &str = "
 
 const COLUMNS: &str = "
     id, position, state, kind, event_id, topic, key, error_message, parked_behind, attempts,
-    complete, length(value)::int8 as value_bytes, headers::text as headers,
-    to_json(first_failed_at) #>> '{}' as first_failed_at,
+    complete, to_json(first_failed_at) #>> '{}' as first_failed_at,
     to_json(last_failed_at) #>> '{}' as last_failed_at,
     to_json(resolved_at) #>> '{}' as resolved_at, resolved_by, note";
 

@@ -1,5 +1,6 @@
 //! Snapshots for tests.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use outboxd_core::lsn::Lsn;
@@ -25,6 +26,8 @@ pub(crate) fn streaming() -> Snapshot {
         events_received: 40,
         ignored_rows: 2,
         headers_dropped: 3,
+        stray_messages: 12,
+        rotations: BTreeMap::from([("truncated", 4), ("failed", 1)]),
         published: vec![topic("outbox.event.order", 30, 9000), topic("outbox.event.payment", 3, 9)],
         publish_errors: [("record_too_large", 1)].into(),
         dead_letters: [("unknown_topic", 1), ("behind", 2)].into(),

@@ -42,6 +42,10 @@ impl Snapshot {
         *self.dead_letters.entry(kind).or_default() += 1;
     }
 
+    pub(crate) fn rotated(&mut self, action: &'static str) {
+        *self.rotations.entry(action).or_default() += 1;
+    }
+
     /// A session was opened.
     pub(crate) fn opened(&mut self, observed: &Observed, version: ServerVersion) {
         self.server_version = Some(version.to_string());
@@ -139,6 +143,7 @@ impl Snapshot {
         self.events_received = stats.events_received;
         self.ignored_rows = stats.ignored_rows;
         self.headers_dropped = stats.headers_dropped;
+        self.stray_messages = stats.stray_messages;
     }
 }
 

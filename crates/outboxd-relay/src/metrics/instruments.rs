@@ -18,6 +18,8 @@ pub(super) struct Instruments {
     parked_events: MaybeGauge,
     parked_keys: Gauge,
     headers_dropped: Counter,
+    messages_ignored: Counter,
+    rotations: Counters,
     reconnects: Counters,
     end_to_end: Histogram,
     kafka_ack: Histogram,
@@ -89,6 +91,15 @@ impl Instruments {
                 "outboxd_headers_dropped_total",
                 "Headers of rows that were dropped because their name is reserved.",
             ),
+            messages_ignored: registry.counter(
+                "outboxd_messages_ignored_total",
+                "Logical messages with the prefix of events that were in no transaction.",
+            ),
+            rotations: registry.counters(
+                "outboxd_rotations_total",
+                "action",
+                "Leaves of the outbox by what a rotation did about them, and calls that failed.",
+            ),
             reconnects: registry.counters(
                 "outboxd_reconnects_total",
                 "target",
@@ -141,6 +152,7 @@ impl Instruments {
         self.transactions.absolute(snapshot.transactions);
         self.events_received.absolute(snapshot.events_received);
         self.headers_dropped.absolute(snapshot.headers_dropped);
+        self.messages_ignored.absolute(snapshot.stray_messages);
         for count in &snapshot.published {
             self.events_published.set(registry, &count.topic, count.events);
             self.published_bytes.set(registry, &count.topic, count.bytes);
@@ -150,6 +162,9 @@ impl Instruments {
         }
         for (kind, total) in &snapshot.dead_letters {
             self.dead_letters.set(registry, kind, *total);
+        }
+        for (action, total) in &snapshot.rotations {
+            self.rotations.set(registry, action, *total);
         }
         self.reconnects.set(registry, "postgres", snapshot.postgres_reconnects);
         self.reconnects.set(registry, "kafka", snapshot.kafka_reconnects);

@@ -174,6 +174,8 @@ const PROMISED: &[(&str, &[&str])] = &[
     ),
     ("outboxd_oldest_transaction_seconds", &[" 2.5"]),
     ("outboxd_headers_dropped_total", &[" 3"]),
+    ("outboxd_messages_ignored_total", &[" 12"]),
+    ("outboxd_rotations_total", &["{action=\"failed\"} 1", "{action=\"truncated\"} 4"]),
     ("outboxd_reconnects_total", &["{target=\"postgres\"} 5", "{target=\"kafka\"} 6"]),
     ("outboxd_last_published_timestamp_seconds", &[" 1700000100.25"]),
     ("outboxd_last_confirmed_timestamp_seconds", &[" 1700000100.5"]),

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use outboxd_core::headers::{self, Sequence};
-use outboxd_core::mapping::{MapError, Mapped, Mapper};
+use outboxd_core::mapping::{MapError, Mapped, Mapper, Written};
 use outboxd_core::parking::{Parcel, Parking, Policy, Reason};
 use outboxd_core::pgoutput::{Insert, Tuple};
 use outboxd_core::record::{HeaderBuffer, Token};
@@ -103,7 +103,7 @@ impl Pass<'_> {
         let new = Tuple::decode(tuple).map_err(|error| unreadable(table, &error))?;
         let insert = Insert { relation: table.relation, new };
         let now = PgTimestamp::from_unix_millis(self.now_ms);
-        match mapper.map(&insert, desk.place.at, desk.place.epoch, now) {
+        match mapper.map(Written::Row(insert), desk.place.at, desk.place.epoch, now) {
             Ok(Some(mapped)) => desk.deal(&mapped, table.is_timed(), to).await,
             Ok(None) => Ok(()),
             Err(MapError::Record(error)) => desk.refuse(error, to).await,

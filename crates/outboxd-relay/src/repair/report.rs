@@ -127,6 +127,9 @@ fn unknown(plan: &Plan, since: Option<Since>, is_timed: bool) -> Vec<String> {
         None => add(NO_COLUMN),
     }
     add(DELETED);
+    if plan.lacks_messages {
+        add(MESSAGES);
+    }
     if plan.cause.code.as_str() == "diverged" && plan.phantoms.is_none() {
         add(NO_SWITCH_POINT);
     }
@@ -147,6 +150,8 @@ const NO_TIME: &str = "since when events are missing: nothing was recorded, so a
                        narrows them";
 const NO_COLUMN: &str = "when rows were written: no created_at column is mapped, so all rows go";
 const DELETED: &str = "rows that were deleted from the table meanwhile: they are lost to consumers";
+const MESSAGES: &str = "which events were written as logical messages in the gap: no table holds them, \
+                        and they are not published";
 const NO_SWITCH_POINT: &str = "which published events this database does not have: its history does \
                                not say where it parted";
 const OTHER_RELAYS: &str =

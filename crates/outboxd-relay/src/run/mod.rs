@@ -145,6 +145,7 @@ impl<S: Sink> Runner<S> {
                 Output::Park(parcel) => self.park(parcel),
                 Output::Replayed { id, outcome } => self.letters.replayed(id, outcome),
                 Output::ReplaceProducer => self.replace_producer(),
+                Output::Rotate => self.tasks.rotate(),
                 Output::Fence => self.fence(),
                 Output::CommitTransaction => self.commit_transaction(),
                 Output::AbandonProducer => self.abandon_producer(),

@@ -1,6 +1,8 @@
 //! The core's notes as log lines.
 
-use outboxd_core::relay::Note;
+use outboxd_core::relay::{Note, RotationFailure};
+
+use crate::rotation::Rotated;
 
 pub(super) fn log(note: &Note) {
     match note {
@@ -30,6 +32,18 @@ pub(super) fn log(note: &Note) {
         Note::Released => tracing::warn!(
             event = "slot.released",
             "stream ended until Kafka answers, so that Postgres may shut down; the lock is kept"
+        ),
+        Note::StrayMessage => tracing::warn!(
+            event = "messages.ignored",
+            "a logical message with the prefix of events was written outside of its transaction: it \
+             is not published, nor is any other such message, since its writer may have rolled back"
+        ),
+        Note::RotationFailed(RotationFailure { kind, error, hint }) => tracing::warn!(
+            event = "retention.failed",
+            error_kind = kind,
+            error,
+            hint,
+            "the outbox was not rotated; events are published as before"
         ),
         Note::ParkingOff => tracing::warn!(
             event = "parking.off",
@@ -63,4 +77,9 @@ pub(super) fn log(note: &Note) {
             tracing::info!(event = "relay.draining", in_flight, "waiting for what is in flight");
         }
     }
+}
+
+pub(super) fn log_rotated(rotated: &Rotated) {
+    let Rotated { action, leaf, reason } = rotated;
+    tracing::info!(event = "retention.rotated", action, leaf, reason, "a leaf of the outbox");
 }

@@ -4,13 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outboxd_core::relay::RotationFailure;
 use outboxd_core::topic::{TopicError, TopicInfo};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Runner;
+use super::{Runner, notes};
 use crate::failpoints::{self, Step};
 use crate::link_failure::LinkFailure;
-use crate::open::{Opener, Watch, Watched};
+use crate::open::{Opener, Seen, Watch};
+use crate::rotation::{self, Rotated};
 use crate::sink::{
     Committed, Extent, LOGIN_HINT, ProgressRead, Sink, SinkError, UNREACHABLE_HINT, stop,
 };
@@ -23,6 +26,8 @@ pub(super) struct Tasks {
     of_producer: Option<AbortHandle>,
     /// Kafka has answered this process: a login that it refuses now may be one that was changed.
     was_let_in: bool,
+    /// Wakes the watch of the present session.
+    rotation_wanted: Arc<Notify>,
     opener: Arc<Opener>,
 }
 
@@ -40,7 +45,7 @@ pub(super) enum Answer {
     Progress(Purpose, Result<ProgressRead, SinkError>),
     Fenced(Result<(), SinkError>),
     Committed(Result<Committed, SinkError>),
-    Watched(Box<Watch>, Result<Watched, String>),
+    Watched(Box<Watch>, Result<Seen, String>),
     /// A task was aborted.
     None,
 }
@@ -52,6 +57,7 @@ impl Tasks {
             of_session: Vec::new(),
             of_producer: None,
             was_let_in: false,
+            rotation_wanted: Arc::default(),
             opener,
         }
     }
@@ -64,12 +70,19 @@ impl Tasks {
         self.set.spawn(async move { Answer::Topic(topic, lookup.await) });
     }
 
+    /// Goes on with the session that looks at the catalog. It does one thing at a time.
     pub(super) fn watch(&mut self, mut watch: Watch) {
+        let rotation_wanted = Arc::clone(&self.rotation_wanted);
         let task = self.set.spawn(async move {
-            let result = watch.next().await;
+            let result = watch.next(&rotation_wanted).await;
             Answer::Watched(Box::new(watch), result)
         });
         self.of_session.push(task);
+    }
+
+    /// By the watch, which runs beside the stream.
+    pub(super) fn rotate(&self) {
+        self.rotation_wanted.notify_one();
     }
 
     pub(super) fn forget_producer(&mut self) {
@@ -79,6 +92,7 @@ impl Tasks {
     }
 
     pub(super) fn forget_session(&mut self) {
+        self.rotation_wanted = Arc::default();
         for task in self.of_session.drain(..) {
             task.abort();
         }
@@ -151,18 +165,35 @@ impl<S: Sink> Runner<S> {
             Answer::Fenced(Err(error)) | Answer::Committed(Err(error)) => {
                 self.transaction_failed(&error);
             }
-            Answer::Watched(watch, Ok(watched)) => {
+            Answer::Watched(watch, Ok(Seen::Watched(watched))) => {
                 self.snapshot.watched(&watched);
                 match self.tasks.opener.judge(&watched) {
                     Ok(()) => self.tasks.watch(*watch),
                     Err(stop) => self.relay.handle_stop(now, stop),
                 }
             }
+            Answer::Watched(watch, Ok(Seen::Rotated(outcome))) => {
+                self.take_rotation(outcome);
+                self.tasks.watch(*watch);
+            }
             Answer::Watched(_, Err(error)) => {
                 self.session_failed(LinkFailure::Control { error, hint: None });
             }
             Answer::None => {}
         }
+    }
+
+    fn take_rotation(&mut self, outcome: Result<Vec<Rotated>, RotationFailure>) {
+        match &outcome {
+            Ok(rotated) => {
+                for one in rotated {
+                    self.snapshot.rotated(one.label());
+                    notes::log_rotated(one);
+                }
+            }
+            Err(_) => self.snapshot.rotated(rotation::FAILED),
+        }
+        self.relay.handle_rotated(self.stopwatch.now(), outcome.map(drop));
     }
 
     fn transaction_failed(&mut self, error: &SinkError) {

@@ -184,12 +184,14 @@ fn create_publication(wish: &Wish, observed: &Observed) -> Statement {
     let via_root = observed.tables.iter().any(is_partitioned);
     let via_root = if via_root { ", publish_via_partition_root = true" } else { "" };
     let tables: Vec<_> = wish.tables.iter().map(sql::table).collect();
+    // Logical messages come with any publication; a slot still needs one.
+    let tables =
+        if tables.is_empty() { String::new() } else { format!(" for table {}", tables.join(", ")) };
     Statement {
         what: format!("publication {}", wish.publication),
         sql: format!(
-            "create publication {} for table {} with (publish = 'insert'{via_root});",
+            "create publication {}{tables} with (publish = 'insert'{via_root});",
             identifier(&wish.publication),
-            tables.join(", "),
         ),
     }
 }

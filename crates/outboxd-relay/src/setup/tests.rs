@@ -132,6 +132,15 @@ fn a_first_run_makes_everything_in_order() {
 }
 
 #[test]
+fn logical_messages_need_a_publication_of_no_table() {
+    let wish = Wish { tables: Vec::new(), ..wish() };
+    let sql = sql(&wish, &Observed { tables: Vec::new(), ..fresh() });
+    let publication = "create publication \"outboxd\" with (publish = 'insert');";
+    assert!(sql.iter().any(|sql| sql == publication), "{sql:?}");
+    assert!(sql.iter().all(|sql| !sql.contains("outbox.events")), "{sql:?}");
+}
+
+#[test]
 fn a_second_run_finds_everything() {
     let wish = Wish { progress_topic: None, ..wish() };
     let plan = plan(&wish, &complete()).unwrap();

@@ -87,6 +87,7 @@ impl World {
                 self.parcels.push_back(*parcel);
             }
             Output::Replayed { id, outcome } => self.replayed(id, &outcome),
+            Output::Rotate => self.relay.handle_rotated(self.now(), Ok(())),
             Output::Status(status) => self.confirm(status),
             Output::AppendProgress { key, value } => {
                 let former = self.progress_in_flight.replace((key, value));

@@ -33,6 +33,7 @@ pub(super) fn settings(choice: u8) -> Settings {
         wal_sender_timeout: Duration::from_secs(15),
         release_after: Duration::from_secs(15),
         drain_timeout: DRAIN,
+        rotate_every: (choice & 16 != 0).then_some(Duration::from_secs(10)),
     }
 }
 

@@ -553,6 +553,7 @@ impl Driver {
                 assert!(self.kafka.in_flight.is_empty(), "every report was handled");
                 "replace producer".to_owned()
             }
+            Output::Rotate => "rotate".to_owned(),
             Output::Fence => "fence".to_owned(),
             Output::CommitTransaction => "commit".to_owned(),
             Output::AbandonProducer => "abandon".to_owned(),

@@ -4,11 +4,13 @@ mod draining;
 mod driver;
 mod kafka;
 mod letters;
+mod messages;
 mod opening;
 mod parking;
 mod partitions;
 mod postgres;
 mod producing;
+mod rotating;
 mod sim;
 mod streaming;
 mod timing;
@@ -45,13 +47,18 @@ fn settings() -> Settings {
         wal_sender_timeout: Duration::from_secs(15),
         release_after: Duration::from_secs(15),
         drain_timeout: Duration::from_secs(20),
+        rotate_every: None,
     }
 }
 
 fn mapper() -> Mapper {
     let tables = vec![TableName::new("outbox", "events")];
-    Mapper::new(MappingConfig { tables, ..MappingConfig::default() }).expect("a valid mapping")
+    let messages_prefix = Some(PREFIX.to_owned());
+    let config = MappingConfig { tables, messages_prefix, ..MappingConfig::default() };
+    Mapper::new(config).expect("a valid mapping")
 }
 
+/// Of the messages that are events.
+const PREFIX: &str = "outbox";
 const FINGERPRINT: &str = "cafe";
 const TOPIC: &str = "outbox.event.order";

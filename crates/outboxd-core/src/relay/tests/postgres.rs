@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::FINGERPRINT;
+use super::{FINGERPRINT, PREFIX};
 use crate::encode;
 use crate::gate::{Observed, Publication, Server, Slot, SystemId, TimelineSwitch};
 use crate::lsn::Lsn;
@@ -35,14 +35,13 @@ pub(super) struct Transaction {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     /// A row of the outbox.
-    Event {
-        kind: String,
-        key: String,
-        value: String,
-    },
+    Event { kind: String, key: String, value: String },
     /// A row of a table that is published and not configured.
     OtherRow,
+    /// Of somebody else.
     Message,
+    /// A message with our prefix.
+    EventMessage { content: String },
 }
 
 struct Stream {
@@ -172,17 +171,16 @@ impl Change {
                 (EVENTS, [text(value), text(kind), text(key), text("Happened"), text(value)])
             }
             Self::OtherRow => (OTHERS, [(); 5].map(|()| text("ignored"))),
-            Self::Message => {
-                return encode::message(&Message::Message(LogicalMessage {
-                    transactional: true,
-                    lsn: START,
-                    prefix: "somebody",
-                    content: b"else's",
-                }));
-            }
+            Self::Message => return message(true, "somebody", b"else's"),
+            Self::EventMessage { content } => return message(true, PREFIX, content.as_bytes()),
         };
         encode::insert(relation, &row.each_ref().map(|value| Cell::Text(value)))
     }
+}
+
+pub(super) fn message(transactional: bool, prefix: &str, content: &[u8]) -> Vec<u8> {
+    let lsn = START;
+    encode::message(&Message::Message(LogicalMessage { transactional, lsn, prefix, content }))
 }
 
 fn relation(id: RelationId, name: &str) -> Message<'_> {
@@ -198,7 +196,7 @@ fn relation(id: RelationId, name: &str) -> Message<'_> {
 pub(super) const START: Lsn = Lsn::new(0x1000);
 pub(super) const EVENTS: RelationId = RelationId(16_400);
 const OTHERS: RelationId = RelationId(16_500);
-const SENT: PgTimestamp = PgTimestamp::from_micros(1_000_000);
+pub(super) const SENT: PgTimestamp = PgTimestamp::from_micros(1_000_000);
 
 /// As the catalog shows it.
 pub(super) fn slot(confirmed: Lsn) -> Slot {

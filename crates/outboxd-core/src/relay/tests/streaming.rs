@@ -351,7 +351,7 @@ impl Driver {
         }
     }
 
-    fn skimmed(&mut self, body: &[u8], length: usize) {
+    pub(super) fn skimmed(&mut self, body: &[u8], length: usize) {
         let (start, end, sent) = (Lsn::ZERO, Lsn::ZERO, PgTimestamp::from_micros(0));
         let head = encode::frame(&Frame::XLogData { start, end, sent, body });
         self.relay.handle_skimmed(self.now(), &head, length);

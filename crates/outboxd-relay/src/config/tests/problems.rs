@@ -57,6 +57,7 @@ fn values_of_the_wrong_kind_or_range_are_refused() {
     for (line, must) in [
         ("source.tables = 5", "must be a list"),
         ("source.tables = []", "is empty"),
+        ("source.messages_prefix = ''", "must be text, not empty"),
         ("source.slot = 'Shop'", "not a legal slot name"),
         ("source.wal_sender_timeout = '999ms'", "at least 1s"),
         ("source.release_after = '0s'", "at least 1s"),
@@ -77,6 +78,13 @@ fn values_of_the_wrong_kind_or_range_are_refused() {
         ("delivery.progress_interval = '0s'", "at least 1ms"),
         ("delivery.progress.topic = 'a b'", "not a legal topic name"),
         ("errors.backoff = '30s..1s'", "100ms..30s"),
+        ("retention.rotate_every = '999ms'", "at least 1s"),
+        ("retention.rotate_every = 60", "must be a duration"),
+        (
+            "source.tables = []\nsource.messages_prefix = 'outbox'\nretention.rotate_every = '1h'",
+            "there is no table to rotate",
+        ),
+        ("columns.preset = 'mine'", "one of \"debezium\", \"outbox_messages\""),
         ("http.listen = 'localhost'", "must be an address"),
         ("log.level = 'loud'", "must be one of"),
         ("kafka.bootstrap_servers = 'http://kafka:9092'", "host:port"),

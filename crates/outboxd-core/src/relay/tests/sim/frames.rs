@@ -10,6 +10,7 @@ use crate::lsn::Lsn;
 use crate::pgoutput::{
     Begin, Cell, Column, Commit, LogicalMessage, Message, Relation, RelationId, Xid,
 };
+use crate::relay::tests::PREFIX;
 use crate::time::PgTimestamp;
 use crate::wire::Frame;
 
@@ -30,12 +31,18 @@ pub(super) fn of(
     let commit_time = PgTimestamp::from_micros(time_us);
     let begin = Begin { final_lsn: commit_lsn, commit_time, xid: Xid(xid) };
     if chance.one_in(8) {
-        frames.push_back(data(row_lsn, &message(false)));
+        // Not even with our prefix is it an event.
+        let prefix = if chance.one_in(2) { PREFIX } else { "somebody" };
+        frames.push_back(data(row_lsn, &message(false, prefix, "alone")));
     }
     frames.push_back(data(row_lsn, &encode::message(&Message::Begin(begin))));
     for change in &transaction.changes {
         let table = usize::from(matches!(change, Change::OtherRow));
-        let is_row = !matches!(change, Change::Message);
+        let is_row = match *change {
+            Change::Event(id) => !events[id].is_message,
+            Change::OtherRow => true,
+            Change::Message => false,
+        };
         if is_row && announced[table].replace(layout) != Some(layout) {
             frames.push_back(data(Lsn::ZERO, &relation(table, layout)));
         }
@@ -44,9 +51,10 @@ pub(super) fn of(
             frames.push_back(keepalive(commit_lsn, chance.one_in(3)));
         }
         let body = match *change {
+            Change::Event(id) if events[id].is_message => event_message(&events[id], id),
             Change::Event(id) => insert(0, layout, &events[id], id),
             Change::OtherRow => other_row(layout),
-            Change::Message => message(true),
+            Change::Message => message(true, "somebody", "else's"),
         };
         frames.push_back(data(row_lsn, &body));
     }
@@ -89,10 +97,24 @@ fn other_row(layout: u8) -> Vec<u8> {
     encode::insert(TABLES[1].0, &cells.collect::<Vec<_>>())
 }
 
-fn message(transactional: bool) -> Vec<u8> {
-    let (prefix, content) = ("somebody", &b"else's"[..]);
-    let message = LogicalMessage { transactional, lsn: Lsn::ZERO, prefix, content };
-    encode::message(&Message::Message(message))
+fn event_message(event: &Event, id: usize) -> Vec<u8> {
+    let mut row = serde_json::json!({
+        "id": name(id),
+        "aggregatetype": KINDS[event.kind],
+        "aggregateid": event.key_text(),
+        "type": "Happened",
+        "payload": event.value(id),
+        "another": "column",
+    });
+    if has_headers(event.layout) {
+        row["headers"] = headers(id).into();
+    }
+    message(true, PREFIX, &serde_json::json!({ "v": 1, "row": row }).to_string())
+}
+
+fn message(transactional: bool, prefix: &str, content: &str) -> Vec<u8> {
+    let (lsn, content) = (Lsn::ZERO, content.as_bytes());
+    encode::message(&Message::Message(LogicalMessage { transactional, lsn, prefix, content }))
 }
 
 fn headers(id: usize) -> String {

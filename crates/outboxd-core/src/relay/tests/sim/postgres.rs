@@ -110,12 +110,13 @@ impl Server {
     /// The row of the next transaction that is committed with this `gap`.
     pub(super) fn insert(&mut self, now_ms: u64, gap: u64, ordinal: u32, row: Row) -> Change {
         let commit_lsn = Lsn::new(self.flush_lsn.as_u64() + gap);
-        let Row { kind, key, is_large } = row;
+        let Row { kind, key, is_large, is_message } = row;
         let same = |event: &Event| key.is_some() && event.kind == kind && event.key == key;
         self.events.push(Event {
             kind,
             key,
             is_large,
+            is_message,
             commit_lsn,
             end_lsn: Lsn::new(commit_lsn.as_u64() + 0x30),
             ordinal,
@@ -246,10 +247,11 @@ impl Server {
     }
 }
 
-/// What is inserted into the outbox.
+/// What is written to the outbox.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub(super) kind: usize,
     pub(super) key: Option<u64>,
     pub(super) is_large: bool,
+    pub(super) is_message: bool,
 }

@@ -433,6 +433,7 @@ impl Process {
                 (self.awaits.fence, self.awaits.commit) = (false, false);
                 self.end_transaction(env, End::Abort);
             }
+            Output::Rotate => self.relay.handle_rotated(env.now(), Ok(())),
             Output::Replayed { id, outcome } => self.replayed(env, id, &outcome),
             Output::Status(status) => env.hear(self.session(), &status),
             Output::AppendProgress { key, value } => {

@@ -11,6 +11,8 @@ pub(super) struct Event {
     pub(super) key: Option<u64>,
     /// Larger than the topic takes while its limit is set.
     pub(super) is_large: bool,
+    /// Written as a logical message, not into the table.
+    pub(super) is_message: bool,
     pub(super) commit_lsn: Lsn,
     pub(super) end_lsn: Lsn,
     pub(super) ordinal: u32,

@@ -50,6 +50,7 @@ impl World {
             let time = Duration::from_secs(10);
             settings.transactions = Some(TransactionLimits { bytes, time });
         }
+        settings.rotate_every = chance.one_in(4).then_some(Duration::from_secs(1));
         let mut env = Env::new(settings);
         env.cluster.is_limited = chance.one_in(2);
         let relays = [0, 1].map(|index| Process::start(index, &mut env));
@@ -90,7 +91,8 @@ impl World {
             1 => Change::Message,
             _ => {
                 let key = (!chance.one_in(8)).then(|| chance.below(4));
-                let row = Row { kind: chance.index(2), key, is_large: chance.one_in(12) };
+                let (kind, is_large) = (chance.index(2), chance.one_in(12));
+                let row = Row { kind, key, is_large, is_message: chance.one_in(4) };
                 env.server.insert(env.now_ms, gap, u32::try_from(ordinal).unwrap(), row)
             }
         });
