@@ -1,24 +1,26 @@
 -- Rights go to the roles that this server has.
 do $$
 declare
+    -- By a table of its own, so that the schema may have another name.
+    place constant oid := (select relnamespace from pg_class where oid = 'inbox.messages'::regclass);
     thing text;
 begin
     if exists (select from pg_roles where rolname = 'outbox_owner') then
         alter schema inbox owner to outbox_owner;
         for thing in
             select format('table %s', oid::regclass) from pg_class
-             where relnamespace = 'inbox'::regnamespace and relkind in ('r', 'p')
+             where relnamespace = place and relkind in ('r', 'p')
             union all
             select format('function %s', oid::regprocedure) from pg_proc
-             where pronamespace = 'inbox'::regnamespace
+             where pronamespace = place
         loop
             execute format('alter %s owner to outbox_owner', thing);
         end loop;
     end if;
-    if exists (select from pg_roles where rolname = 'inbox_consumer') then
-        grant usage on schema inbox to inbox_consumer;
-        grant select, insert, update on inbox.messages, inbox.watermarks to inbox_consumer;
-        grant execute on function inbox.maintain(integer), inbox.purge(interval) to inbox_consumer;
+    if exists (select from pg_roles where rolname = 'outbox_consumer') then
+        grant usage on schema inbox to outbox_consumer;
+        grant select, insert, update on inbox.messages, inbox.watermarks to outbox_consumer;
+        grant execute on function inbox.maintain(integer), inbox.purge(interval) to outbox_consumer;
     end if;
     if exists (select from pg_roles where rolname = 'outbox_operator') then
         grant usage on schema inbox to outbox_operator;
