@@ -17,10 +17,10 @@ begin
             execute format('alter %s owner to outbox_owner', thing);
         end loop;
     end if;
-    if exists (select from pg_roles where rolname = 'outbox_consumer') then
-        grant usage on schema inbox to outbox_consumer;
-        grant select, insert, update on inbox.messages, inbox.watermarks to outbox_consumer;
-        grant execute on function inbox.maintain(integer), inbox.purge(interval) to outbox_consumer;
+    if exists (select from pg_roles where rolname = 'inbox_consumer') then
+        grant usage on schema inbox to inbox_consumer;
+        grant select, insert, update on inbox.messages, inbox.watermarks to inbox_consumer;
+        grant execute on function inbox.maintain(integer), inbox.purge(interval) to inbox_consumer;
     end if;
     if exists (select from pg_roles where rolname = 'outbox_operator') then
         grant usage on schema inbox to outbox_operator;

@@ -17,7 +17,7 @@ const CREATE_ROLES: &str = "
     declare role text;
     begin
         perform pg_advisory_xact_lock(5);
-        foreach role in array array['outbox_owner', 'outbox_consumer', 'outbox_operator'] loop
+        foreach role in array array['outbox_owner', 'inbox_consumer', 'outbox_operator'] loop
             if not exists (select from pg_roles where rolname = role) then
                 execute format('create role %I nologin', role);
             end if;
@@ -38,7 +38,7 @@ async fn login(shop: &Shop, role: &str) -> Client {
 
 async fn shop_with_roles(version: PgVersion) -> Shop {
     let shop = Shop::on(version).await;
-    for sql in [CREATE_ROLES, ROLES, "grant select, insert on payments to outbox_consumer"] {
+    for sql in [CREATE_ROLES, ROLES, "grant select, insert on payments to inbox_consumer"] {
         shop.database.execute(sql).await.unwrap();
     }
     shop
@@ -55,7 +55,7 @@ async fn assert_refused(client: &Client, statements: &[&str]) {
 async fn a_consumer_handles_messages_and_deletes_none() {
     for version in [PgVersion::V14, PgVersion::V18] {
         let shop = shop_with_roles(version).await;
-        let mut client = login(&shop, "outbox_consumer").await;
+        let mut client = login(&shop, "inbox_consumer").await;
         let message = order("a", 1);
         let failed = try_and_fail(&mut client, &inbox(), &message).await.unwrap();
         assert!(matches!(failed, Outcome::Failed { attempt: 1, .. }), "{failed:?}");
@@ -82,7 +82,7 @@ async fn a_consumer_handles_messages_and_deletes_none() {
 async fn an_operator_retries_and_discards_and_sees_no_payload() {
     for version in [PgVersion::V14, PgVersion::V18] {
         let shop = shop_with_roles(version).await;
-        let mut consumer = login(&shop, "outbox_consumer").await;
+        let mut consumer = login(&shop, "inbox_consumer").await;
         let operator = login(&shop, "outbox_operator").await;
         let inbox = inbox().max_attempts(1);
         let (retried, discarded) = (order("a", 1), order("b", 2));
