@@ -25,6 +25,7 @@ mod opening;
 mod output;
 mod place;
 mod replay;
+mod silence;
 mod stats;
 mod stream;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use self::opening::Opening;
 pub use self::output::{CloseReason, Note, Output};
 use self::replay::Turn;
 pub use self::replay::{Replay, Replayed};
+pub use self::silence::silence_max;
 pub use self::stats::{Sample, Stats};
 use self::stream::After;
 pub use self::stream::Emit;
@@ -168,6 +170,8 @@ struct Held {
 #[derive(Debug, Default)]
 struct Clock {
     input: Tick,
+    /// When the server was heard, or could not be because nothing was read.
+    heard: Tick,
     /// When everything that time brings was last looked at.
     driven: Tick,
     /// Since when a report or an answer has been awaited without a break.
