@@ -24,6 +24,7 @@ mod position;
 mod postgres;
 mod power;
 mod server_log;
+mod silence;
 mod soak;
 mod stage;
 mod standby;

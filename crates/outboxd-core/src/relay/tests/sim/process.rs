@@ -95,9 +95,9 @@ impl Process {
 
     /// The other end of the session is there, and answers.
     fn is_heard(&self, env: &Env) -> bool {
-        self.connection.as_ref().is_some_and(|it| {
-            env.server.is_alive(it.session) && !env.server.is_silent(it.session)
-        })
+        self.connection
+            .as_ref()
+            .is_some_and(|it| env.server.is_alive(it.session) && !env.server.is_silent(it.session))
     }
 
     /// The other end of the session is there, and does not answer.
