@@ -1,5 +1,6 @@
 //! The relay from outside: the real binary between real Postgres and real Kafka.
 
+mod encoding;
 mod idle;
 mod lifecycle;
 mod mapping;

@@ -41,6 +41,16 @@ mod tests {
         assert_eq!(table(&TableName::new("a.b", "C")), r#""a.b"."C""#);
     }
 
+    /// A database need not be in UTF-8.
+    #[test]
+    fn migrations_can_be_run_in_any_encoding() {
+        let all = [OUTBOX_SCHEMA, OUTBOX_EVENTS, OUTBOX_ROLES, DEAD_LETTERS, DEAD_LETTERS_ROLES];
+        for migration in all {
+            let other = migration.lines().find(|line| !line.is_ascii());
+            assert_eq!(other, None, "not in ASCII");
+        }
+    }
+
     #[test]
     fn every_object_of_a_migration_has_a_comment() {
         for (migration, prefix) in
