@@ -1,6 +1,8 @@
 //! The relay from outside: the real binary between real Postgres and real Kafka.
 
+mod compacted;
 mod encoding;
+mod huge;
 mod idle;
 mod lifecycle;
 mod mapping;

@@ -180,7 +180,7 @@ fn relay_in(scene: &Scene, mode: &str) -> RelayCommand {
 }
 
 /// As the header `seq` of the payload, with keys order-0 … order-9 in turn.
-async fn small(scene: &Scene, from: usize, to: usize) -> Result<()> {
+pub(crate) async fn small(scene: &Scene, from: usize, to: usize) -> Result<()> {
     let sql = format!(
         "insert into outbox.events (aggregatetype, aggregateid, type, payload)
          select '{}', 'order-' || i % {KEYS}, 'T', jsonb_build_object('seq', i)
@@ -214,7 +214,7 @@ fn command(scene: &Scene, args: &[&str]) -> RelayCommand {
 }
 
 /// Waits until the table holds so many rows in each of these states, and none in another.
-async fn wait_letters(scene: &Scene, expected: &[(&str, usize)]) -> Result<()> {
+pub(crate) async fn wait_letters(scene: &Scene, expected: &[(&str, usize)]) -> Result<()> {
     let mut wanted: Vec<(String, i64)> = Vec::new();
     for (state, rows) in expected {
         wanted.push(((*state).to_owned(), count(*rows)?));
@@ -231,7 +231,7 @@ async fn wait_letters(scene: &Scene, expected: &[(&str, usize)]) -> Result<()> {
     waited.with_context(|| format!("expected {expected:?}, found {found:?}"))
 }
 
-async fn expect_each_once(topic: &Topic, events: usize) -> Result<()> {
+pub(crate) async fn expect_each_once(topic: &Topic, events: usize) -> Result<()> {
     let records = topic.read_committed_at_least(events).await?;
     let mut ids: Vec<&str> = records.iter().filter_map(|it| it.header("id")).collect();
     ids.sort_unstable();
