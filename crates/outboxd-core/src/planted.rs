@@ -26,6 +26,8 @@ pub(crate) enum Planted {
     TrustsFirstReading,
     /// The position is confirmed when its record is written, before the transaction is committed.
     ConfirmsUncommitted,
+    /// A server that is silent is waited for without end.
+    TrustsSilence,
 }
 
 /// Plants a bug in this thread.

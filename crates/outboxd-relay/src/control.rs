@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
@@ -41,7 +42,7 @@ impl ControlSession {
     pub async fn connect(params: &ConnectParams) -> Result<Self, ControlError> {
         let LoggedIn { client, driver, notified } = login::log_in(params).await?;
         let mut session = Self { client, driver, notified, version: ServerVersion::UNKNOWN };
-        session.execute(&session_settings()).await?;
+        session.run(&session_settings()).await?;
         session.version = session.server_version().await?;
         Ok(session)
     }
@@ -69,7 +70,7 @@ impl ControlSession {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, ControlError> {
-        Ok(self.client.query_typed(sql, parameters).await?)
+        answered(self.client.query_typed(sql, parameters)).await
     }
 
     /// For a query that answers with exactly one row.
@@ -81,7 +82,12 @@ impl ControlSession {
         }
     }
 
-    /// Runs one or more statements without results.
+    /// Runs a statement without results.
+    pub async fn run(&self, sql: &str) -> Result<(), ControlError> {
+        answered(self.client.batch_execute(sql)).await
+    }
+
+    /// Runs one or more statements without results, however long all of them take together.
     pub async fn execute(&self, sql: &str) -> Result<(), ControlError> {
         Ok(self.client.batch_execute(sql).await?)
     }
@@ -103,6 +109,16 @@ impl Drop for ControlSession {
     }
 }
 
+/// The server ends what takes too long, so one that does not answer either is gone.
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, ControlError> {
+    match timeout(ANSWERED_WITHIN, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(ControlError::unanswered(ANSWERED_WITHIN)),
+    }
+}
+
 /// An empty search path: only what is named with its schema, or built in, can be meant.
 fn session_settings() -> String {
     let statement = STATEMENT_TIMEOUT.as_millis();
@@ -115,5 +131,6 @@ fn session_settings() -> String {
 
 /// Far above what a catalog query takes; reached only when the server is in trouble.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWERED_WITHIN: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// A statement that queues for a lock makes all later ones queue behind it: give way early.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,21 +15,21 @@ use crate::mode::Mode;
 use crate::stage::grown;
 
 /// A scene whose relay reaches Postgres through a proxy.
-struct Far {
-    scene: Scene,
-    topic: Topic,
-    proxy: Proxy,
+pub(crate) struct Far {
+    pub(crate) scene: Scene,
+    pub(crate) topic: Topic,
+    pub(crate) proxy: Proxy,
 }
 
 impl Far {
-    async fn new() -> Result<Self> {
+    pub(crate) async fn new() -> Result<Self> {
         let scene = Scene::new().await?;
         let topic = scene.topic(4).await?;
         let proxy = Proxy::to(scene.database.address()?).await?;
         Ok(Self { scene, topic, proxy })
     }
 
-    fn relay(&self) -> RelayCommand {
+    pub(crate) fn relay(&self) -> RelayCommand {
         relay_through(&self.proxy, &self.scene.database, self.scene.cluster.bootstrap())
             .set("errors.backoff", "50ms..200ms")
     }
@@ -38,13 +38,13 @@ impl Far {
         Workload::endless(self.scene.kind())
     }
 
-    async fn insert(&self) -> Result<()> {
+    pub(crate) async fn insert(&self) -> Result<()> {
         let insert = "insert into outbox.events (aggregatetype, aggregateid, type, payload)";
         let values = format!("values ('{}', gen_random_uuid(), 'T', '{{}}')", self.scene.kind());
         self.scene.database.execute(&format!("{insert} {values}")).await
     }
 
-    async fn expect_perfect(&self, relay: RelayProcess) -> Result<()> {
+    pub(crate) async fn expect_perfect(&self, relay: RelayProcess) -> Result<()> {
         let Self { scene, topic, .. } = self;
         let mode = Mode::AtLeastOnce;
         mode.conclude(&scene.database, topic, scene.kind(), relay).await?.expect_perfect()

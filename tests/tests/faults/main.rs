@@ -4,8 +4,11 @@
 //! A test that hurts a server starts one of its own; the others share.
 
 mod access;
+mod backlog;
 mod brokers;
 mod bulk;
+mod ddl;
+mod disk;
 mod exactly_once;
 mod failpoints;
 mod far;
@@ -24,6 +27,7 @@ mod position;
 mod postgres;
 mod power;
 mod server_log;
+mod silence;
 mod soak;
 mod stage;
 mod standby;

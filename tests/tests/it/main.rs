@@ -1,6 +1,9 @@
 //! The relay from outside: the real binary between real Postgres and real Kafka.
 
+mod compacted;
+mod encoding;
 mod event_messages;
+mod huge;
 mod idle;
 mod lifecycle;
 mod mapping;

@@ -231,7 +231,7 @@ pub(crate) async fn wait_letters(scene: &Scene, expected: &[(&str, usize)]) -> R
     waited.with_context(|| format!("expected {expected:?}, found {found:?}"))
 }
 
-async fn expect_each_once(topic: &Topic, events: usize) -> Result<()> {
+pub(crate) async fn expect_each_once(topic: &Topic, events: usize) -> Result<()> {
     let records = topic.read_committed_at_least(events).await?;
     let mut ids: Vec<&str> = records.iter().filter_map(|it| it.header("id")).collect();
     ids.sort_unstable();

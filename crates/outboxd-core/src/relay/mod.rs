@@ -26,6 +26,7 @@ mod output;
 mod place;
 mod replay;
 mod rotation;
+mod silence;
 mod stats;
 mod stream;
 #[cfg(test)]
@@ -46,6 +47,7 @@ use self::replay::Turn;
 pub use self::replay::{Replay, Replayed};
 use self::rotation::Rotation;
 pub use self::rotation::RotationFailure;
+pub use self::silence::silence_max;
 pub use self::stats::{Sample, Stats};
 use self::stream::After;
 pub use self::stream::Emit;
@@ -174,6 +176,8 @@ struct Held {
 #[derive(Debug, Default)]
 struct Clock {
     input: Tick,
+    /// When the server was heard, or could not be because nothing was read.
+    heard: Tick,
     /// When everything that time brings was last looked at.
     driven: Tick,
     /// Since when a report or an answer has been awaited without a break.

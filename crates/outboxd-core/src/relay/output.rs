@@ -67,6 +67,10 @@ pub enum CloseReason {
     Frozen {
         for_ms: u64,
     },
+    /// The server does not answer any more.
+    Silent {
+        for_ms: u64,
+    },
     ForeignWriter(ForeignWriter),
     /// Another relay claimed the progress topic while we did.
     ClaimLost,
@@ -85,6 +89,7 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Protocol(error) => write!(f, "protocol violation: {error}"),
             Self::Frozen { for_ms } => write!(f, "the process stood still for {for_ms} ms"),
+            Self::Silent { for_ms } => write!(f, "the server was silent for {for_ms} ms"),
             Self::ForeignWriter(writer) => writer.fmt(f),
             Self::ClaimLost => f.write_str("another relay claimed the progress topic"),
             Self::TransactionAborted => f.write_str("the Kafka transaction was aborted"),

@@ -41,6 +41,7 @@ impl Relay {
         if !self.is_streaming() {
             return self.drive_end(now);
         }
+        self.clock.heard = now.tick;
         match Frame::decode(frame) {
             Ok(Frame::XLogData { end, body, .. }) => {
                 self.received = self.received.max(end);
@@ -122,6 +123,7 @@ impl Relay {
         self.session = Session::Streaming;
         self.received = self.confirmed;
         self.clock.awaiting_since = None;
+        self.clock.heard = now.tick;
         self.output(Output::StartStream);
         self.send_status(now, true);
         self.note(Note::Streaming { end_lsn: self.window.end_lsn() });

@@ -62,6 +62,7 @@ impl Relay {
         self.hand_over_progress();
         self.drive_release(now);
         self.drive_end(now);
+        self.drive_silence(now);
         if now.tick.since(self.clock.status) >= self.status_interval() {
             self.send_status(now, self.settings.goal == Goal::Once);
         }
@@ -94,7 +95,7 @@ impl Relay {
             flush: self.confirmed,
             apply: self.confirmed,
             clock: PgTimestamp::from_unix_millis(now.unix_ms),
-            reply_requested,
+            reply_requested: reply_requested || self.wants_a_word(now),
         }));
     }
 

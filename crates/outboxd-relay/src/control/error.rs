@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
+use std::time::Duration;
 
 use outboxd_core::stop::{Code, Stop};
 use tokio_postgres::error::{DbError, SqlState};
@@ -65,6 +66,12 @@ impl ControlError {
 
     pub(crate) fn closed() -> Self {
         let stop = Stop::new(Code::PostgresUnreachable, "the connection to postgres was lost");
+        Self { stop, transient: true, sqlstate: None }
+    }
+
+    pub(super) fn unanswered(after: Duration) -> Self {
+        let message = format!("postgres did not answer within {} s", after.as_secs());
+        let stop = Stop::new(Code::PostgresUnreachable, message);
         Self { stop, transient: true, sqlstate: None }
     }
 

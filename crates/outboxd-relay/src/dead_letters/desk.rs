@@ -39,7 +39,7 @@ impl Desk {
             return Ok(());
         }
         let owner = Owner { name, acquisition: i64::try_from(acquisition).unwrap_or(i64::MAX) };
-        session.execute(&format!("listen {CHANNEL}")).await?;
+        session.run(&format!("listen {CHANNEL}")).await?;
         owner.take_over(&session).await?;
         for (id, outcome) in unrecorded {
             owner.record(&session, id, &outcome).await?;

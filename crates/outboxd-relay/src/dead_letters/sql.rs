@@ -62,11 +62,11 @@ impl Owner {
         session: &ControlSession,
         parcels: &[Parcel],
     ) -> Result<(), ControlError> {
-        session.execute("begin").await?;
+        session.run("begin").await?;
         for parcel in parcels {
             self.insert(session, parcel).await?;
         }
-        session.execute("commit").await
+        session.run("commit").await
     }
 
     async fn insert(&self, session: &ControlSession, parcel: &Parcel) -> Result<(), ControlError> {

@@ -171,7 +171,8 @@ impl<S: Sink> Runner<S> {
                 self.relay.handle_slot_created(now, consistent_point);
             }
             LinkEvent::Started => self.snapshot.streaming_since = Some(now.unix_ms),
-            LinkEvent::Read | LinkEvent::Nothing | LinkEvent::StandingBy => {}
+            LinkEvent::Read => self.relay.handle_received(now),
+            LinkEvent::Nothing | LinkEvent::StandingBy => {}
             LinkEvent::Failed(error) => self.session_failed(error),
         }
     }

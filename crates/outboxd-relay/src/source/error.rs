@@ -35,6 +35,8 @@ pub enum SourceError {
     Io(#[source] io::Error),
     #[error("the server does not take what is sent to it")]
     PeerNotReading,
+    #[error("the server did not answer within {} s", after.as_secs_f32())]
+    Unanswered { after: Duration },
     #[error("the message cannot be sent")]
     NotSendable(#[source] io::Error),
     #[error(transparent)]
@@ -110,7 +112,8 @@ impl SourceError {
             | Self::NotPrimary { .. }
             | Self::Closed
             | Self::Io(_)
-            | Self::PeerNotReading => true,
+            | Self::PeerNotReading
+            | Self::Unanswered { .. } => true,
             Self::NoneUsable { attempts } => attempts.iter().any(Self::is_transient),
             Self::Tls(TlsError::Handshake(error)) => was_cut(error),
             Self::Server(error) => error.is_transient(),

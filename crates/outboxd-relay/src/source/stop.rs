@@ -21,7 +21,9 @@ impl SourceError {
                     .hint("name the primary in the connection URL; several hosts may be listed"),
             ),
             Self::NoneUsable { attempts } => Some(none_usable(attempts)),
-            Self::Closed | Self::Io(_) | Self::PeerNotReading => Some(unreachable(self)),
+            Self::Closed | Self::Io(_) | Self::PeerNotReading | Self::Unanswered { .. } => {
+                Some(unreachable(self))
+            }
             Self::Tls(error) => Some(tls(error)),
             Self::Auth(error) => Some(auth(error)),
             Self::Server(error) => server(error),

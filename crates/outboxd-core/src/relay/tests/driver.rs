@@ -29,6 +29,8 @@ pub(super) struct Driver {
     pub(super) finished: Option<Result<(), Stop>>,
     /// What the relay waits for from the server.
     pub(super) awaits: Awaits,
+    /// The server does not answer any more, until the next session.
+    pub(super) server_is_silent: bool,
     /// Everything but notes, in words; emptied by [`Self::take`].
     happened: Vec<String>,
     now_ms: u64,
@@ -61,6 +63,7 @@ impl Driver {
             asked: VecDeque::new(),
             finished: None,
             awaits: Awaits::default(),
+            server_is_silent: false,
             happened: Vec::new(),
             now_ms: 0,
             events: 0,
@@ -465,6 +468,7 @@ impl Driver {
         self.letters.in_flight.clear();
         self.postgres.end();
         self.awaits = Awaits::default();
+        self.server_is_silent = false;
     }
 
     /// What a shell does after each input.
@@ -541,6 +545,9 @@ impl Driver {
             }
             Output::Status(status) => {
                 self.postgres.confirm(status.flush);
+                if status.reply_requested && !self.server_is_silent {
+                    self.relay.handle_received(self.now());
+                }
                 format!("status {}", status.flush)
             }
             Output::AppendProgress { key, value } => self.append_progress(key, value),

@@ -111,6 +111,55 @@ fn frames_do_not_hide_an_unanswered_end_of_the_stream() {
 }
 
 #[test]
+fn a_server_that_falls_silent_is_given_up() {
+    let mut driver = Driver::warm();
+    driver.step(100_000);
+    let idle = driver.take_deeds();
+    assert!(idle.is_empty(), "a server that answers is not given up: {idle:?}");
+    driver.server_is_silent = true;
+    driver.step(20_000);
+    assert!(driver.take_deeds().is_empty(), "it is given time");
+    driver.step(15_000);
+    let deeds = driver.take_deeds();
+    assert!(deeds[0].starts_with("close: the server was silent for 3"), "{deeds:?}");
+    assert_eq!(deeds[1..], ["open"]);
+    driver.reopen();
+    driver.insert("a");
+    assert_eq!(driver.in_flight(), ["a"]);
+}
+
+/// Of a row that takes long the bytes are heard before the frame is there.
+#[test]
+fn bytes_are_a_word_of_the_server() {
+    let mut driver = Driver::warm();
+    driver.server_is_silent = true;
+    for _ in 0..10 {
+        driver.step(10_000);
+        driver.relay.handle_received(driver.now());
+    }
+    assert!(driver.take_deeds().is_empty());
+}
+
+/// What is not read is not heard either.
+#[test]
+fn a_server_that_is_not_listened_to_is_not_silent() {
+    let mut driver =
+        Driver::warm_with(|settings| settings.release_after = Duration::from_secs(1000));
+    driver.server_is_silent = true;
+    let held = driver.event("invoice", "i");
+    driver.postgres.commit(vec![held]);
+    driver.read_all();
+    assert!(driver.relay.is_holding() && !driver.relay.wants_input());
+    driver.step(100_000);
+    assert!(driver.take_deeds().iter().all(|it| !it.starts_with("close")));
+    driver.topics_found();
+    driver.step(20_000);
+    assert!(driver.take_deeds().iter().all(|it| !it.starts_with("close")), "from now on");
+    driver.step(15_000);
+    assert!(driver.take_deeds().iter().any(|it| it.starts_with("close: the server was silent")));
+}
+
+#[test]
 fn a_thaw_closes_the_session_before_anything_is_handled() {
     type Input = fn(&mut Driver);
     let inputs: [(&str, Input); 8] = [

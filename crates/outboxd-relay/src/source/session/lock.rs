@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use super::super::error::{ProtocolError, SourceError};
+use super::super::frame::Row;
 use super::super::quote;
 use super::ReplicationSession;
 
 impl ReplicationSession {
     /// Takes the lock of this relay name unless another session holds it.
     pub async fn try_lock(&mut self, name: &str) -> Result<bool, SourceError> {
-        self.locked(&try_lock_sql(name)).await
+        let rows = self.simple_query(&try_lock_sql(name)).await?;
+        is_locked(&rows)
     }
 
     /// Waits for the lock inside the server, for at most `slice`. Returns within milliseconds of
@@ -29,7 +31,8 @@ impl ReplicationSession {
         );
         let sql =
             format!("do {wait}; {ask}", wait = quote::literal(&wait), ask = try_lock_sql(name));
-        self.locked(&sql).await
+        let rows = self.query_within(slice + self.patience, &sql).await?;
+        is_locked(&rows)
     }
 
     /// How long a wait may last: below `deadlock_timeout`, at which the server would log it, and
@@ -43,14 +46,13 @@ impl ReplicationSession {
             .ok_or(ProtocolError::Answer("deadlock_timeout"))?;
         Ok(Duration::from_millis(deadlock_timeout_ms).mul_f64(0.8))
     }
+}
 
-    async fn locked(&mut self, sql: &str) -> Result<bool, SourceError> {
-        let rows = self.simple_query(sql).await?;
-        match rows.first().and_then(|row| row.text(0)) {
-            Some("t") => Ok(true),
-            Some("f") => Ok(false),
-            _ => Err(ProtocolError::Answer("pg_try_advisory_lock").into()),
-        }
+fn is_locked(rows: &[Row]) -> Result<bool, SourceError> {
+    match rows.first().and_then(|row| row.text(0)) {
+        Some("t") => Ok(true),
+        Some("f") => Ok(false),
+        _ => Err(ProtocolError::Answer("pg_try_advisory_lock").into()),
     }
 }
 

@@ -19,6 +19,7 @@ mod timeline;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use outboxd_core::relay::silence_max;
 use postgres_protocol::message::frontend::{self, CopyData};
 use tokio::time::timeout;
 
@@ -38,6 +39,8 @@ pub struct ReplicationSession {
     framer: Framer<Socket>,
     info: ServerInfo,
     state: State,
+    /// How long an answer may take that costs the server nothing.
+    patience: Duration,
     /// A stream of this session was ended by CopyDone; see [`Self::start`].
     spent: bool,
     /// What the server remarked before the stream began. Delivered at its start.
@@ -60,7 +63,9 @@ impl ReplicationSession {
         options: SessionOptions,
     ) -> Result<Self, SourceError> {
         let Connected { framer, info } = connect(params, options).await?;
-        Ok(Self { framer, info, state: State::Idle, spent: false, early_notices: Vec::new() })
+        let patience = silence_max(options.wal_sender_timeout);
+        let (state, early_notices) = (State::Idle, Vec::new());
+        Ok(Self { framer, info, state, patience, spent: false, early_notices })
     }
 
     pub fn server(&self) -> &ServerInfo {
@@ -71,8 +76,23 @@ impl ReplicationSession {
         self.state
     }
 
-    /// Runs SQL or a replication command; the rows are in text.
+    /// Runs SQL or a replication command that is answered at once; the rows are in text. A server
+    /// that stays silent is given up.
     pub async fn simple_query(&mut self, sql: &str) -> Result<Vec<Row>, SourceError> {
+        self.query_within(self.patience, sql).await
+    }
+
+    /// One that takes its time by nature.
+    async fn query_within(&mut self, after: Duration, sql: &str) -> Result<Vec<Row>, SourceError> {
+        match timeout(after, self.patient_query(sql)).await {
+            Ok(result) => result,
+            // An answer that comes now would be taken for that of the next query: the state says so.
+            Err(_) => Err(SourceError::Unanswered { after }),
+        }
+    }
+
+    /// One of which nobody knows how long it takes.
+    async fn patient_query(&mut self, sql: &str) -> Result<Vec<Row>, SourceError> {
         self.require(State::Idle, "query")?;
         self.state = State::Querying;
         let result = query::query(&mut self.framer, sql).await;

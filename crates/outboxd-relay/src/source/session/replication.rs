@@ -3,6 +3,7 @@
 use outboxd_core::gate::SystemId;
 use outboxd_core::lsn::Lsn;
 use postgres_protocol::message::frontend;
+use tokio::time::timeout;
 
 use super::super::error::{ProtocolError, SourceError};
 use super::super::frame::{BackendFrame, Row};
@@ -48,7 +49,7 @@ impl ReplicationSession {
         failover: bool,
     ) -> Result<Lsn, SourceError> {
         let sql = create_slot_sql(name, Snapshot::Nothing, failover, self.info.version_num);
-        let rows = self.simple_query(&sql).await?;
+        let rows = self.patient_query(&sql).await?;
         let consistent_point = rows.first().and_then(|row| row.text(1)?.parse().ok());
         Ok(consistent_point.ok_or(ProtocolError::Answer("CREATE_REPLICATION_SLOT"))?)
     }
@@ -61,7 +62,7 @@ impl ReplicationSession {
         failover: bool,
     ) -> Result<ExportedSlot, SourceError> {
         let sql = create_slot_sql(name, Snapshot::Export, failover, self.info.version_num);
-        let rows = self.simple_query(&sql).await?;
+        let rows = self.patient_query(&sql).await?;
         let exported = rows.first().and_then(|row| {
             let consistent_point = row.text(1)?.parse().ok()?;
             Some(ExportedSlot { consistent_point, snapshot: row.text(2)?.to_owned() })
@@ -80,7 +81,9 @@ impl ReplicationSession {
     pub async fn start(&mut self, slot: &str, publications: &[&str]) -> Result<(), SourceError> {
         self.require(State::Idle, "start a stream")?;
         self.state = State::Querying;
-        let result = self.try_start(&start_sql(slot, publications)).await;
+        let after = self.patience;
+        let started = timeout(after, self.try_start(&start_sql(slot, publications))).await;
+        let result = started.unwrap_or(Err(SourceError::Unanswered { after }));
         match &result {
             Ok(()) => self.state = State::Streaming,
             Err(_) if is_ready_after(&result) => self.state = State::Idle,

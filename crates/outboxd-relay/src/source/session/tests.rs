@@ -8,9 +8,19 @@ const OPTIONS: SessionOptions =
     SessionOptions { wal_sender_timeout: Duration::from_secs(15), max_row_bytes: 1024 };
 
 async fn connected() -> (ReplicationSession, ScriptedServer) {
+    connected_with(OPTIONS).await
+}
+
+/// With a session that has little patience.
+async fn connected_to_a_silent_server() -> (ReplicationSession, ScriptedServer) {
+    let wal_sender_timeout = Duration::from_millis(50);
+    connected_with(SessionOptions { wal_sender_timeout, ..OPTIONS }).await
+}
+
+async fn connected_with(options: SessionOptions) -> (ReplicationSession, ScriptedServer) {
     let listener = ScriptedServer::listen().await;
     let params = ScriptedServer::params(&[&listener]);
-    let session = ReplicationSession::connect(&params, OPTIONS);
+    let session = ReplicationSession::connect(&params, options);
     let (session, server) = tokio::join!(session, ScriptedServer::accept_login(&listener));
     (session.unwrap(), server)
 }
@@ -105,6 +115,48 @@ async fn identity_is_read_or_refused() {
     let (identity, ()) =
         tokio::join!(session.identify_system(), server.answer("IDENTIFY_SYSTEM", &bad));
     assert!(matches!(identity, Err(SourceError::Protocol(_))), "{identity:?}");
+}
+
+fn assert_given_up<T: std::fmt::Debug>(
+    session: &ReplicationSession,
+    result: Result<T, SourceError>,
+) {
+    let error = result.unwrap_err();
+    assert!(matches!(error, SourceError::Unanswered { .. }) && error.is_transient(), "{error:?}");
+    assert_eq!(session.state(), State::Querying, "a late answer must not be taken for another");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let (mut session, _server) = connected_to_a_silent_server().await;
+    let pinged = session.ping().await;
+    assert_given_up(&session, pinged);
+    let (mut session, _server) = connected_to_a_silent_server().await;
+    let locked = session.try_lock("one").await;
+    assert_given_up(&session, locked);
+    let (mut session, _server) = connected_to_a_silent_server().await;
+    let locked = session.lock_slice("one", Duration::from_millis(50)).await;
+    assert_given_up(&session, locked);
+    let (mut session, _server) = connected_to_a_silent_server().await;
+    let identity = session.identify_system().await;
+    assert_given_up(&session, identity);
+    let (mut session, _server) = connected_to_a_silent_server().await;
+    let started = session.start("s", &["p"]).await;
+    assert_given_up(&session, started);
+}
+
+/// The server waits for transactions of others, and says nothing meanwhile.
+#[tokio::test]
+async fn the_creation_of_a_slot_may_take_any_time() {
+    let (mut session, mut server) = connected_to_a_silent_server().await;
+    let (mut other, _silent) = connected_to_a_silent_server().await;
+    let answer = async {
+        other.ping().await.unwrap_err();
+        let created = [row(&["s", "0/15D68C8"]), message(b'C', b"SELECT\0"), ready()].concat();
+        server.answer("CREATE_REPLICATION_SLOT", created).await;
+    };
+    let (created, ()) = tokio::join!(session.create_logical_slot("s", false), answer);
+    assert_eq!(created.unwrap().to_string(), "0/15D68C8");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl World {
             // Pings.
             holder.heard_ms = env.now_ms;
         }
-        if env.now_ms - holder.heard_ms >= WAL_SENDER_TIMEOUT_MS {
+        if !holder.is_silent && env.now_ms - holder.heard_ms >= WAL_SENDER_TIMEOUT_MS {
             assert!(relay.is_none_or(|relay| !relay.acts()), "a relay that runs was silent");
             env.server.holder = None;
             env.say(format_args!("the server ends a silent session"));

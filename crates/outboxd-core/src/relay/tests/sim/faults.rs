@@ -7,7 +7,7 @@ use crate::parking::Policy;
 impl World {
     pub(super) fn fault(&mut self) {
         let index = self.chance.index(2);
-        match self.chance.below(24) {
+        match self.chance.below(25) {
             0..3 => self.cut(index),
             3..5 => self.lose_server_side(),
             5..8 => self.kill(index),
@@ -21,6 +21,7 @@ impl World {
             20 => self.env.letters.is_away = !self.env.letters.is_away,
             21 => self.change_limit(),
             22 => self.env.cluster.compact(),
+            23 => self.silence(),
             _ => self.env.server.layout += 1,
         }
     }
@@ -37,6 +38,14 @@ impl World {
     fn lose_server_side(&mut self) {
         self.env.say(format_args!("the walsender ends"));
         self.env.server.holder = None;
+    }
+
+    /// The other end of the session is there for the kernel only. What it has sent still arrives.
+    fn silence(&mut self) {
+        self.env.say(format_args!("the walsender falls silent"));
+        if let Some(holder) = &mut self.env.server.holder {
+            holder.is_silent = true;
+        }
     }
 
     /// SIGKILL. What is on the wire may still be written.

@@ -37,4 +37,5 @@ found! {
     tearing_transactions: TearsTransactions,
     trusting_what_was_read_before_the_fence: TrustsFirstReading,
     confirming_what_is_not_committed: ConfirmsUncommitted,
+    trusting_a_silent_server: TrustsSilence,
 }

@@ -58,6 +58,8 @@ pub(super) enum Change {
 pub(super) struct Holder {
     pub(super) session: u32,
     pub(super) heard_ms: u64,
+    /// It neither says nor does anything any more, and is not gone.
+    pub(super) is_silent: bool,
     /// How far the client says it has received.
     written: Lsn,
     stream: Option<Stream>,
@@ -166,6 +168,7 @@ impl Server {
         self.holder = Some(Holder {
             session: self.sessions,
             heard_ms: now_ms,
+            is_silent: false,
             written: Lsn::ZERO,
             stream: None,
         });
@@ -174,6 +177,10 @@ impl Server {
 
     pub(super) fn is_alive(&self, session: u32) -> bool {
         self.holder.as_ref().is_some_and(|holder| holder.session == session)
+    }
+
+    pub(super) fn is_silent(&self, session: u32) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.session == session && holder.is_silent)
     }
 
     pub(super) fn disconnect(&mut self, session: u32) {
@@ -198,7 +205,8 @@ impl Server {
     /// Whatever is confirmed is believed, as by a real server.
     pub(super) fn hear(&mut self, session: u32, status: &StatusUpdate, now_ms: u64) {
         let StatusUpdate { write, flush, .. } = *status;
-        let Some(holder) = self.holder.as_mut().filter(|it| it.session == session) else { return };
+        let holder = self.holder.as_mut().filter(|it| it.session == session && !it.is_silent);
+        let Some(holder) = holder else { return };
         (holder.heard_ms, holder.written) = (now_ms, write);
         assert!(flush <= self.flush_lsn, "{flush} confirmed, never sent");
         if let Some(slot) = self.slot.as_mut() {
@@ -210,7 +218,7 @@ impl Server {
     /// has received everything, by its own word, is told no more where the end is.
     pub(super) fn send(&mut self, chance: &mut Chance) -> Option<Vec<u8>> {
         let Self { holder, log, events, slot, flush_lsn, .. } = self;
-        let Holder { written, stream, .. } = holder.as_mut()?;
+        let Holder { written, stream, .. } = holder.as_mut().filter(|it| !it.is_silent)?;
         let stream = stream.as_mut()?;
         if stream.frames.is_empty() && chance.one_in(5) {
             let confirmed = slot.expect("it streams").confirmed;

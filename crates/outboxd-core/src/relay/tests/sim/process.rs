@@ -93,6 +93,18 @@ impl Process {
         self.connection.as_ref().is_some_and(|it| env.server.is_alive(it.session))
     }
 
+    /// The other end of the session is there, and answers.
+    fn is_heard(&self, env: &Env) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|it| env.server.is_alive(it.session) && !env.server.is_silent(it.session))
+    }
+
+    /// The other end of the session is there, and does not answer.
+    pub(super) fn meets_silence(&self, env: &Env) -> bool {
+        self.connection.as_ref().is_some_and(|it| env.server.is_silent(it.session))
+    }
+
     /// How many records may be repeated when it dies now.
     pub(super) fn unrecorded(&self) -> u64 {
         self.relay.window.handed_out() - self.relay.recorded_records
@@ -435,7 +447,12 @@ impl Process {
             }
             Output::Rotate => self.relay.handle_rotated(env.now(), Ok(())),
             Output::Replayed { id, outcome } => self.replayed(env, id, &outcome),
-            Output::Status(status) => env.hear(self.session(), &status),
+            Output::Status(status) => {
+                env.hear(self.session(), &status);
+                if status.reply_requested && self.is_heard(env) {
+                    self.relay.handle_received(env.now());
+                }
+            }
             Output::AppendProgress { key, value } => {
                 self.producer.take(PROGRESS, Sent::Progress((key, value)));
             }

@@ -219,11 +219,14 @@ impl World {
             }
         } else if relay.connection.is_some() && !relay.is_holder(env) && !relay.has_to_read() {
             relay.cut(env);
+        } else if relay.meets_silence(env) && (awaits.slot || relay.relay.is_released()) {
+            // The shell gives up a command, and a ping, that is not answered.
+            relay.cut(env);
         } else if awaits.reread {
             relay.reread(env);
         } else if awaits.slot {
             relay.slot_created(env);
-        } else if awaits.stream_end {
+        } else if awaits.stream_end && !relay.meets_silence(env) {
             relay.stream_ended(env);
         } else if awaits.rows.is_some() && !env.letters.is_away {
             relay.rows_loaded(env);
