@@ -109,13 +109,15 @@ async fn carry_out(config: &Config, command: &DlqCommand) -> anyhow::Result<Stri
         DlqCommand::Export(args) => export(&operator, args).await,
         DlqCommand::Retry(args) => {
             let selection = args.selection()?;
-            let asked = operator.retry(&selection, args.note.as_deref()).await?;
+            let asked =
+                operator.retry(&selection, args.note.as_deref()).await.map_err(Stop::from)?;
             explain(&operator, &selection, &asked, "retried").await?;
             Ok(format!("{} to be published by the active relay\n", count(&asked)))
         }
         DlqCommand::Discard(args) => {
             let selection = args.selection()?;
-            let asked = operator.discard(&selection, args.note.as_deref()).await?;
+            let asked =
+                operator.discard(&selection, args.note.as_deref()).await.map_err(Stop::from)?;
             explain(&operator, &selection, &asked, "discarded").await?;
             Ok(format!("{} given up\n", count(&asked)))
         }
@@ -123,7 +125,7 @@ async fn carry_out(config: &Config, command: &DlqCommand) -> anyhow::Result<Stri
 }
 
 async fn list(operator: &Operator<'_>, args: &ListArgs) -> anyhow::Result<String> {
-    let letters = operator.list(&args.selection(), args.limit).await?;
+    let letters = operator.list(&args.selection(), args.limit).await.map_err(Stop::from)?;
     if args.json {
         return lines(letters.iter().map(serde_json::to_value));
     }
@@ -145,8 +147,8 @@ async fn show(operator: &Operator<'_>, id: i64) -> anyhow::Result<String> {
 
 async fn export(operator: &Operator<'_>, args: &ListArgs) -> anyhow::Result<String> {
     let mut objects = Vec::new();
-    for letter in operator.list(&args.selection(), args.limit).await? {
-        let value = operator.value(letter.id).await?;
+    for letter in operator.list(&args.selection(), args.limit).await.map_err(Stop::from)? {
+        let value = operator.value(letter.id).await.map_err(Stop::from)?;
         let mut object = serde_json::to_value(&letter)?;
         object["value"] = match value.map(String::from_utf8) {
             None => serde_json::Value::Null,
@@ -182,7 +184,7 @@ async fn explain(
 
 async fn one(operator: &Operator<'_>, id: i64) -> anyhow::Result<Letter> {
     let selection = Selection { ids: vec![id], ..Selection::default() };
-    let letter = operator.list(&selection, 1).await?.pop();
+    let letter = operator.list(&selection, 1).await.map_err(Stop::from)?.pop();
     letter.with_context(|| format!("relay {} has no dead letter {id}", operator.relay))
 }
 

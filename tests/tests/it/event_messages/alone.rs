@@ -17,7 +17,8 @@ async fn messages_alone_need_no_table_and_are_not_repaired() -> Result<()> {
                    where oid = to_regclass('outbox.events')";
     ensure!(scene.database.query(tables).await?.is_empty(), "a table was made");
 
-    let mut relay = scene.relay().file(MESSAGES_ALONE)?.start().await?;
+    let run = scene.relay().file(MESSAGES_ALONE)?;
+    let mut relay = run.start().await?;
     emit(&scene, 1, 50).await?;
     topic.read_at_least(50).await?;
     ensure!(relay.terminate().await?.success());
@@ -26,15 +27,15 @@ async fn messages_alone_need_no_table_and_are_not_repaired() -> Result<()> {
     scene.database.execute(&drop).await?;
     emit(&scene, 51, 60).await?;
 
-    scene.relay().file(MESSAGES_ALONE)?.spawn()?.wait_stop(10, "slot_missing").await?;
+    run.spawn()?.wait_stop(10, "slot_missing").await?;
     for order in ["--dry-run", "--yes"] {
-        let mut repair = command(&scene, &["slot", "repair", order])?.spawn()?;
-        let lines = repair.wait_stop(10, "not_stored").await?;
+        let command = command(&scene, &["slot", "repair", order])?;
+        let lines = command.spawn()?.wait_stop(10, "not_stored").await?;
         ensure!(lines.iter().any(|line| line.event() == "repair.refused"), "it is not logged");
     }
     ensure!(scene.database.confirmed().await?.is_none(), "a slot was created");
     // The position still stands before the gap.
-    scene.relay().file(MESSAGES_ALONE)?.spawn()?.wait_stop(10, "slot_missing").await?;
+    run.spawn()?.wait_stop(10, "slot_missing").await?;
     ensure!(topic.len().await? == 50);
     Ok(())
 }
