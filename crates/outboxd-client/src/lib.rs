@@ -6,7 +6,10 @@
 //!
 //! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
 
+#[cfg(any(feature = "tokio-postgres", feature = "testing"))]
 pub mod inbox;
 mod message;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::message::{Header, Message};
