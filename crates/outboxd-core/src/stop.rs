@@ -58,6 +58,8 @@ pub enum Code {
     /// All replication slots, or all walsenders, are taken.
     NoFreeSlot,
     TableMissing,
+    /// The files that were applied to a schema are not those of this program.
+    Migration,
     Login,
     Permission,
     PostgresUnreachable,
@@ -67,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is: what documentation has to cover.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Internal,
         Self::SlotMissing,
         Self::SlotLost,
@@ -93,6 +95,7 @@ impl Code {
         Self::WalLevel,
         Self::NoFreeSlot,
         Self::TableMissing,
+        Self::Migration,
         Self::Login,
         Self::Permission,
         Self::PostgresUnreachable,
@@ -120,6 +123,7 @@ impl Code {
             Self::WalLevel => "wal_level",
             Self::NoFreeSlot => "no_free_slot",
             Self::TableMissing => "table_missing",
+            Self::Migration => "migration",
             Self::Login => "login",
             Self::Permission => "permission",
             Self::PostgresUnreachable => "postgres_unreachable",
@@ -146,7 +150,8 @@ impl Code {
             | Self::SlotUnusable
             | Self::WalLevel
             | Self::NoFreeSlot
-            | Self::TableMissing => 13,
+            | Self::TableMissing
+            | Self::Migration => 13,
             Self::Login | Self::Permission => 14,
             Self::Config => 78,
         }

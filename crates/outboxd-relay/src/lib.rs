@@ -12,6 +12,7 @@ pub mod health;
 pub mod http;
 mod link_failure;
 pub mod metrics;
+pub mod migrate;
 pub mod open;
 pub mod repair;
 pub mod run;

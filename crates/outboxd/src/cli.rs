@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use outboxd_core::stop::Stop;
-use outboxd_relay::config::{Config, Flags, Inputs};
+use outboxd_relay::config::{Config, DatabaseConfig, Flags, Inputs};
 
 #[cfg(feature = "demo")]
 use crate::cmd::bench::{BenchArgs, BenchRelayArgs};
@@ -14,6 +14,7 @@ use crate::cmd::config::ConfigArgs;
 #[cfg(feature = "demo")]
 use crate::cmd::demo::DemoArgs;
 use crate::cmd::dlq::DlqArgs;
+use crate::cmd::migrate::MigrateArgs;
 use crate::cmd::run::RunArgs;
 use crate::cmd::setup::SetupArgs;
 use crate::cmd::slot::SlotArgs;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Create what is missing: table, publication, progress topic, slot
     Setup(SetupArgs),
+    /// Create or look at the tables of outbox, dead letters and inbox, or print their SQL
+    Migrate(MigrateArgs),
     /// Show positions, lag and slot health
     Status(StatusArgs),
     /// Look at the replication slot, or close a gap that a relay stopped for
@@ -85,6 +88,14 @@ impl Globals {
         Ok(config)
     }
 
+    /// The same for a command that has nothing to do with Kafka.
+    pub(crate) fn load_database(&self, args: &impl AddFlags) -> anyhow::Result<DatabaseConfig> {
+        let config = DatabaseConfig::load(&self.inputs(args)?)?;
+        logging::init(&config.log)?;
+        panics::end_the_process();
+        Ok(config)
+    }
+
     /// What the configuration is read from: this command line, the environment and the file.
     pub(crate) fn inputs(&self, args: &impl AddFlags) -> Result<Inputs, Stop> {
         let mut flags = Flags::default();
@@ -116,6 +127,22 @@ pub(crate) struct ConnectionArgs {
     /// Outbox table; may be given several times
     #[arg(long = "table", value_name = "SCHEMA.TABLE")]
     tables: Vec<String>,
+}
+
+/// The flag for commands that look at the database alone.
+#[derive(Args, Debug, Default)]
+pub(crate) struct DatabaseArgs {
+    /// The database, postgres://user:password@host:5432/database [env: DATABASE_URL]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl AddFlags for DatabaseArgs {
+    fn add_to(&self, flags: &mut Flags) {
+        if let Some(url) = &self.database_url {
+            flags.set("--database-url", "source.url", url.as_str());
+        }
+    }
 }
 
 impl AddFlags for ConnectionArgs {

@@ -78,6 +78,34 @@ impl Config {
     }
 }
 
+/// For what looks at the database alone.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    pub source: SourceConfig,
+    pub log: LogConfig,
+}
+
+impl DatabaseConfig {
+    /// Lacking a Kafka is no problem here; whatever is wrong in the file is one all the same.
+    pub fn load(inputs: &Inputs) -> Result<Self, Stop> {
+        let mut reader = Reader::new(layers::merge(inputs)?);
+        // Every section is read, so that its keys are known.
+        let _ = read_sections(&mut reader);
+        reader.note_unknown_keys(&inputs.environment);
+        reader.missing.clear();
+        let mut problems = std::mem::take(&mut reader.problems);
+        reader.entries.clear();
+        let source = SourceConfig::read(reader.section("source"));
+        let log = LogConfig::read(reader.section("log"));
+        problems.append(&mut reader.missing);
+        match (problem::stop(&problems.iter().collect::<Vec<_>>()), source) {
+            (Some(stop), _) => Err(stop),
+            (None, Some(source)) => Ok(Self { source, log }),
+            (None, None) => Err(Stop::new(Code::Internal, "an incomplete configuration")),
+        }
+    }
+}
+
 /// What was read, with all that is wrong with it.
 pub struct Effective {
     config: Option<Config>,

@@ -7,14 +7,14 @@ use super::plan::SetupPlan;
 use crate::catalog::transactions::{self, OpenTransaction};
 use crate::control::{ControlError, ControlSession};
 
-/// Makes other runs of `setup` on this database wait until the session ends, so that several
+/// Makes other runs of `setup` and `migrate` on this database wait until the session ends, so that several
 /// started at once (one per replica) find each other's work instead of colliding with it.
 pub async fn lock(session: &ControlSession) -> Result<(), ControlError> {
     loop {
         let locked = session.execute(&format!("select pg_advisory_lock({LOCK_KEY})")).await;
         match locked {
             Err(error) if error.sqlstate() == Some(LOCK_NOT_AVAILABLE) => {
-                tracing::info!("waiting for another setup on this database");
+                tracing::info!("waiting for another setup or migration on this database");
             }
             locked => return locked,
         }

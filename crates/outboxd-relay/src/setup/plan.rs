@@ -6,9 +6,10 @@ use outboxd_core::stop::{Code, Stop};
 
 use super::observe::Observed;
 use super::roles;
-use super::sql::{self, DEAD_LETTERS, OUTBOX_EVENTS, OUTBOX_SCHEMA, identifier};
+use super::sql::{self, identifier};
 use crate::catalog::publication::{Coverage, Publication};
 use crate::catalog::table::{ConfiguredTable, Kind, check_table_contract};
+use crate::migrate::{self, Events, Part, Step, Variant};
 
 /// The state to reach.
 #[derive(Clone, Debug)]
@@ -59,13 +60,13 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Result<SetupPlan, Stop> {
     check_server(wish, observed)?;
     let mut plan =
         SetupPlan { progress_topic: wish.progress_topic.clone(), ..SetupPlan::default() };
-    plan.statements.extend(schema(wish, observed));
-    plan.statements.extend(tables(wish, observed)?);
-    plan.statements.extend(dead_letters(observed));
+    check_tables(wish, observed)?;
+    let files = migrate::plan(&files(wish, observed), &observed.migrations)?;
+    plan.statements.extend(files.tables.iter().map(Statement::from));
     plan.statements.extend(publication(wish, observed, &mut plan.notes)?);
     if wish.roles {
-        plan.statements.extend(roles::statements(wish, observed));
-    } else if observed.roles.is_empty() {
+        plan.statements.extend(roles::statements(wish, &files.rights));
+    } else if observed.migrations.roles.is_empty() {
         plan.notes.push(roles::HINT.to_owned());
     }
     match &observed.slot {
@@ -105,7 +106,7 @@ fn check_server(wish: &Wish, observed: &Observed) -> Result<(), Stop> {
 }
 
 /// Only our own table is ever created; one that exists is taken as it is.
-fn tables(wish: &Wish, observed: &Observed) -> Result<Option<Statement>, Stop> {
+fn check_tables(wish: &Wish, observed: &Observed) -> Result<(), Stop> {
     let ours = our_table();
     let to_create = |table: &&ConfiguredTable| table.found.is_none() && table.name == ours;
     let others: Vec<_> =
@@ -113,28 +114,45 @@ fn tables(wish: &Wish, observed: &Observed) -> Result<Option<Statement>, Stop> {
     check_table_contract(&others, &wish.columns).map_err(|stop| match stop.code {
         Code::TableMissing => stop.hint(format!("create it first; setup creates {ours} only")),
         _ => stop,
-    })?;
-    if others.len() == observed.tables.len() {
-        return Ok(None);
+    })
+}
+
+/// Dead letters of any table, and our own table unless somebody else made it: the plain one, if
+/// there is none.
+fn files(wish: &Wish, observed: &Observed) -> migrate::Wish {
+    let everything = wish.everything_of_ours();
+    let state = observed.migrations.schemas.values().next();
+    let is_there = state.is_some_and(|state| state.events != Events::Missing);
+    let is_ours =
+        state.is_none_or(|state| state.events != Events::Other || state.variant().is_some());
+    migrate::Wish {
+        parts: everything
+            .parts
+            .into_iter()
+            .filter(|&part| part == Part::DeadLetters || is_ours)
+            .collect(),
+        variant: (!is_there).then_some(Variant::Plain),
+        ..everything
     }
-    let sql = OUTBOX_EVENTS.trim().to_owned();
-    Ok(Some(Statement { what: format!("table {ours}"), sql }))
 }
 
-/// For our table, and for the dead letters of any.
-fn schema(wish: &Wish, observed: &Observed) -> Option<Statement> {
-    let needed = !observed.dead_letters || wish.tables.contains(&our_table());
-    (needed && observed.outbox_owner.is_none()).then(|| Statement {
-        what: format!("schema {OUR_SCHEMA}"),
-        sql: OUTBOX_SCHEMA.trim().to_owned(),
-    })
+impl Wish {
+    /// What setup may have to make, as far as it is in files.
+    pub(super) fn everything_of_ours(&self) -> migrate::Wish {
+        let outbox = self.tables.contains(&our_table()).then_some(Part::Outbox);
+        migrate::Wish {
+            parts: outbox.into_iter().chain([Part::DeadLetters]).collect(),
+            variant: None,
+            schema: None,
+            roles: self.roles,
+        }
+    }
 }
 
-fn dead_letters(observed: &Observed) -> Option<Statement> {
-    (!observed.dead_letters).then(|| Statement {
-        what: format!("table {OUR_SCHEMA}.dead_letters"),
-        sql: DEAD_LETTERS.trim().to_owned(),
-    })
+impl From<&Step> for Statement {
+    fn from(step: &Step) -> Self {
+        Self { what: step.migration.what.to_owned(), sql: step.sql.clone() }
+    }
 }
 
 pub(super) fn our_table() -> TableName {

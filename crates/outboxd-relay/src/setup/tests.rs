@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outboxd_core::gate::Slot;
@@ -12,6 +12,7 @@ use crate::catalog::publication::{Coverage, Publication};
 use crate::catalog::server::Settings;
 use crate::catalog::table::{Column, ConfiguredTable, Kind, Table};
 use crate::control::ServerVersion;
+use crate::migrate::{self, Entry, Events, ROLES, SchemaState, Variant};
 
 fn events() -> TableName {
     TableName::new("outbox", "events")
@@ -43,14 +44,37 @@ fn fresh() -> Observed {
         capacity: Capacity { slots_max: 10, slots: vec![], walsenders_max: 10, walsenders: 0 },
         streaming_role: Some(role(true)),
         tables: vec![ConfiguredTable { name: events(), found: None }],
-        outbox_owner: None,
-        dead_letters: false,
         publication: None,
         slot: None,
-        roles: BTreeSet::new(),
+        migrations: migrations(&wish(), None),
+    }
+}
+
+/// The schema with everything that a wish makes, or none of it.
+fn migrations(wish: &Wish, made: Option<Variant>) -> migrate::Observed {
+    let nothing = migrate::Observed {
         own_role: "admin".to_owned(),
         superuser: true,
-    }
+        may_create_roles: true,
+        may_create_schemas: true,
+        ..migrate::Observed::default()
+    };
+    let Some(variant) = made else { return nothing };
+    let wish = migrate::Wish { variant: Some(variant), ..wish.everything_of_ours() };
+    let plan = migrate::plan(&wish, &nothing).unwrap();
+    let entry = |step: &migrate::Step| {
+        let checksum = step.migration.checksum();
+        (step.migration.name.to_owned(), Entry { checksum, applied_at: String::new() })
+    };
+    let state = SchemaState {
+        owner: Some("admin".to_owned()),
+        is_own: true,
+        book: Some(plan.steps().map(entry).collect()),
+        events: Events::Other,
+        dead_letters: true,
+        messages: false,
+    };
+    migrate::Observed { schemas: BTreeMap::from([("outbox".parse().unwrap(), state)]), ..nothing }
 }
 
 fn role(replication: bool) -> Role {
@@ -87,10 +111,9 @@ fn slot() -> Slot {
 fn complete() -> Observed {
     Observed {
         tables: vec![table(events(), Kind::Ordinary)],
-        outbox_owner: Some("admin".to_owned()),
         publication: Some(publication(vec![(events(), Coverage::Published)])),
         slot: Some(slot()),
-        dead_letters: true,
+        migrations: migrations(&wish(), Some(Variant::Plain)),
         ..fresh()
     }
 }
@@ -133,7 +156,7 @@ fn a_table_of_the_users_own_is_only_added_to_the_publication() {
     let own = TableName::new("public", "outbox");
     let wish = Wish { tables: vec![own.clone()], ..wish() };
     let tables = vec![table(own, Kind::Ordinary)];
-    let observed = Observed { tables, dead_letters: true, ..fresh() };
+    let observed = Observed { tables, migrations: complete().migrations, ..fresh() };
     let expected =
         r#"create publication "outboxd" for table "public"."outbox" with (publish = 'insert');"#;
     assert_eq!(sql(&wish, &observed), [expected]);
@@ -160,10 +183,39 @@ fn an_existing_table_has_to_serve_as_an_outbox() {
 }
 
 #[test]
-fn an_existing_schema_is_used() {
-    let observed = Observed { outbox_owner: Some("admin".to_owned()), ..fresh() };
+fn a_table_of_another_variant_is_taken_as_it_is() {
+    let tables = vec![table(events(), Kind::Partitioned)];
+    let migrations = migrations(&wish(), Some(Variant::Rotating));
+    let observed = Observed { tables, migrations, ..complete() };
+    let wish = Wish { progress_topic: None, ..wish() };
+    assert!(plan(&wish, &observed).unwrap().is_empty());
+}
+
+#[test]
+fn a_table_that_somebody_else_made_stays_as_it_is() {
+    let mut observed = complete();
+    let state = observed.migrations.schemas.values_mut().next().unwrap();
+    *state = SchemaState {
+        events: Events::Other,
+        owner: Some("admin".to_owned()),
+        is_own: true,
+        ..SchemaState::default()
+    };
     let statements = sql(&wish(), &observed);
-    assert!(statements[0].starts_with("create table outbox.events"), "{statements:?}");
+    assert!(statements.iter().all(|sql| !sql.contains("outbox.events")), "{statements:?}");
+    assert!(statements.iter().any(|sql| sql.contains("create table outbox.dead_letters")));
+}
+
+#[test]
+fn a_table_from_before_there_was_a_book_gets_its_line_and_what_it_lacks() {
+    let mut observed = complete();
+    let state = observed.migrations.schemas.values_mut().next().unwrap();
+    *state = SchemaState { events: Events::AsByHand, book: None, ..state.clone() };
+    let statements = sql(&wish(), &observed).join("\n");
+    assert!(!statements.contains("create table outbox.events"), "{statements}");
+    assert!(!statements.contains("create table outbox.dead_letters"), "{statements}");
+    assert!(statements.contains("values ('outbox/plain/0001_events'"), "{statements}");
+    assert!(statements.contains("add constraint events_payload_size"), "{statements}");
 }
 
 #[test]
@@ -251,17 +303,16 @@ fn a_free_slot_is_needed_only_to_create_one() {
 #[test]
 fn roles_are_made_when_asked_for() {
     let wish = Wish { roles: true, ..wish() };
-    let observed = Observed { superuser: false, ..fresh() };
-    insta::assert_snapshot!(sql(&wish, &observed)[4..].join("\n\n"));
+    insta::assert_snapshot!(sql(&wish, &fresh())[6..].join("\n\n"));
 }
 
 #[test]
 fn roles_of_the_server_get_their_rights_in_every_database_once() {
     let wish = Wish { roles: true, ..wish() };
-    let names = ["outbox_owner", "outbox_application", "outbox_relay"].map(str::to_owned);
-    let known = Observed { roles: names.into(), ..complete() };
-    assert!(sql(&wish, &known)[0].starts_with("grant usage on schema outbox"));
-    let done = Observed { outbox_owner: Some("outbox_owner".to_owned()), ..known };
+    let statements = sql(&wish, &complete());
+    assert!(statements[1].starts_with("alter schema outbox owner to outbox_owner"));
+    let mut done = Observed { migrations: migrations(&wish, Some(Variant::Plain)), ..complete() };
+    done.migrations.roles = ROLES.map(str::to_owned).into();
     assert_eq!(sql(&wish, &done), Vec::<String>::new());
 }
 

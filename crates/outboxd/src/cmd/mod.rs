@@ -7,6 +7,7 @@ pub(crate) mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod dlq;
+pub(crate) mod migrate;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod slot;
@@ -22,6 +23,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(&globals, &args),
         Command::Setup(args) => setup::run(&globals, &args),
+        Command::Migrate(args) => migrate::run(&globals, &args),
         Command::Status(args) => status::run(&globals, &args),
         Command::Slot(args) => slot::run(&globals, &args),
         Command::Dlq(args) => dlq::run(&globals, &args),

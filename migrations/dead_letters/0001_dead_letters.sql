@@ -50,7 +50,7 @@ comment on column outbox.dead_letters.value is 'Value of the record. Null is a t
 comment on column outbox.dead_letters.headers is 'Headers of the record: an array of pairs of name and value.';
 comment on column outbox.dead_letters.created_at is 'Timestamp of the record.';
 comment on column outbox.dead_letters.complete is 'The record can be published from this row alone. False: what is missing still stands in the outbox table.';
-comment on column outbox.dead_letters.kind is 'What is wrong with it (record_too_large, unknown_topic …), or behind.';
+comment on column outbox.dead_letters.kind is 'What is wrong with it (record_too_large, unknown_topic ...), or behind.';
 comment on column outbox.dead_letters.error_code is 'Code of the last error.';
 comment on column outbox.dead_letters.error_message is 'Words of the last error.';
 comment on column outbox.dead_letters.fingerprint is 'The same for errors of the same kind in the same topic.';

@@ -1,0 +1,15 @@
+alter sequence outbox.current_leaf owner to outbox_owner;
+alter function outbox.leaf() owner to outbox_owner;
+alter table outbox.events_1 owner to outbox_owner;
+alter table outbox.events_2 owner to outbox_owner;
+alter table outbox.events_3 owner to outbox_owner;
+alter table outbox.events_4 owner to outbox_owner;
+alter table outbox.events_5 owner to outbox_owner;
+alter table outbox.events_6 owner to outbox_owner;
+alter table outbox.events_7 owner to outbox_owner;
+alter table outbox.events_8 owner to outbox_owner;
+alter table outbox.rotation owner to outbox_owner;
+alter function outbox.empty_leaf(smallint, boolean) owner to outbox_owner;
+alter function outbox.rotate(boolean, interval) owner to outbox_owner;
+grant execute on function outbox.rotate(boolean, interval) to outbox_relay;
+grant select on outbox.rotation to outbox_relay;

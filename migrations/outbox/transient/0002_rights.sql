@@ -1,0 +1,1 @@
+alter function outbox.forget() owner to outbox_owner;
