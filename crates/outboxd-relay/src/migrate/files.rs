@@ -67,7 +67,7 @@ impl Part {
             (Self::Outbox, Variant::View) => vec![&SCHEMA, &VIEW_EVENTS, &VIEW_WRITE, &EMIT],
             (Self::DeadLetters, _) => vec![&SCHEMA, &DEAD_LETTERS],
             // The first one makes the schema.
-            (Self::Inbox, _) => vec![],
+            (Self::Inbox, _) => vec![&INBOX],
         }
     }
 
@@ -79,7 +79,7 @@ impl Part {
             (Self::Outbox, Variant::Transient) => vec![&OUTBOX_RIGHTS, &TRANSIENT_RIGHTS],
             (Self::Outbox, Variant::View) => vec![&OUTBOX_RIGHTS, &VIEW_RIGHTS],
             (Self::DeadLetters, _) => vec![&DEAD_LETTERS_RIGHTS],
-            (Self::Inbox, _) => vec![],
+            (Self::Inbox, _) => vec![&INBOX_RIGHTS],
         }
     }
 }
@@ -152,6 +152,7 @@ static VIEW_WRITE: Migration =
 static EMIT: Migration = migration!(20261130010500, "outbox/0003_emit", "function outbox.emit");
 pub(super) static DEAD_LETTERS: Migration =
     migration!(20261130020100, "dead_letters/0001_dead_letters", "table outbox.dead_letters");
+static INBOX: Migration = migration!(20261130030100, "inbox/0001_inbox", "table inbox.messages");
 pub(super) static ROLES: Migration =
     migration!(20261130040100, "roles/0001_roles", "roles that are missing");
 pub(crate) static OUTBOX_RIGHTS: Migration =
@@ -164,3 +165,5 @@ static VIEW_RIGHTS: Migration =
     migration!(20261130050200, "outbox/view/0003_rights", "rights on the trigger");
 static DEAD_LETTERS_RIGHTS: Migration =
     migration!(20261130060100, "dead_letters/0002_rights", "rights on the dead letters");
+static INBOX_RIGHTS: Migration =
+    migration!(20261130070100, "inbox/0002_inbox_roles", "rights on the inbox");
