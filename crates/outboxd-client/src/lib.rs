@@ -7,5 +7,10 @@
 //! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
 
 mod message;
+#[warn(missing_docs)]
+pub mod outbox;
+#[cfg(feature = "testing")]
+#[warn(missing_docs)]
+pub mod testing;
 
 pub use self::message::{Header, Message};

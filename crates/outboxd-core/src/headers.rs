@@ -67,6 +67,17 @@ impl HeaderChoice {
     }
 }
 
+/// Why a row's header of this name is not sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NameRefused {
+    #[error("is one of the relay's own (id, type, sequence, outboxd-…)")]
+    Own,
+    #[error("is that of a mapped column")]
+    Mapped,
+    #[error("contains a NUL character")]
+    Nul,
+}
+
 /// Whether a name is the relay's own.
 pub(crate) fn is_own(name: &str) -> bool {
     matches!(name, ID | TYPE | SEQUENCE) || name.starts_with(OWN_PREFIX)

@@ -34,6 +34,11 @@ pub struct Record<'a> {
     pub timestamp_ms: i64,
 }
 
+/// Bytes of a record in a batch, before compression; a little too much rather than too little.
+pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, headers: Headers<'_>) -> usize {
+    RECORD_OVERHEAD + key_bytes + value_bytes + headers.encoded_bytes()
+}
+
 /// Name and value pairs laid out in one buffer, so that a record needs no allocation of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'a> {
@@ -116,6 +121,8 @@ impl HeaderBuffer {
     }
 }
 
+/// Attributes and lengths of one record, at their longest.
+const RECORD_OVERHEAD: usize = 36;
 /// The two lengths of a header in a record batch, at their usual longest.
 const HEADER_OVERHEAD: usize = 6;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::mapping::Mapped;
 #[cfg(test)]
 use crate::planted::{Planted, is_planted};
-use crate::record::TopicId;
+use crate::record::{self, TopicId};
 use crate::stop::RecordErrorKind;
 use crate::time::{Now, Tick};
 use crate::topic::{TopicError, TopicInfo};
@@ -405,10 +405,10 @@ impl Lane {
     }
 }
 
-/// Bytes of a record in a batch, before compression; a little too much rather than too little.
+/// Bytes of a record in a batch, before compression.
 pub fn size(record: &Mapped<'_>) -> usize {
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    RECORD_OVERHEAD + length(record.key) + length(record.value) + record.headers.encoded_bytes()
+    record::encoded_bytes(length(record.key), length(record.value), record.headers)
 }
 
 /// Whether brokers have had time enough to make up their mind. Metadata flaps while brokers
@@ -445,8 +445,6 @@ fn refuse(info: &TopicInfo, record: &Mapped<'_>) -> Option<Admission> {
     None
 }
 
-/// Attributes and lengths of one record, at their longest.
-const RECORD_OVERHEAD: usize = 36;
 /// The header of a record batch, format 2.
 const BATCH_OVERHEAD: usize = 61;
 /// Brokers forget a producer id after a day by default; half of it is on the safe side.

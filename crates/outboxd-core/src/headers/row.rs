@@ -12,15 +12,15 @@ use serde::Deserializer as _;
 use serde::de::{Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Dropped;
+use super::{Dropped, NameRefused};
 use crate::event::InvalidBytea;
 use crate::record::HeaderBuffer;
 
-/// Appends a header for each member of the JSON object `text`, except those whose name is taken,
-/// which are returned.
+/// Appends a header for each member of the JSON object `text`, except those whose name `check` finds
+/// taken, which are returned.
 pub(super) fn write_object<'a>(
     text: &'a [u8],
-    is_taken: impl Fn(&str) -> bool,
+    check: impl Fn(&str) -> Result<(), NameRefused>,
     headers: &mut HeaderBuffer,
 ) -> Result<Dropped<'a>, HeadersError> {
     // What the column holds when the application has nothing to add.
@@ -33,7 +33,7 @@ pub(super) fn write_object<'a>(
         return Err(HeadersError::NotAnObject);
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let members = Members { is_taken, headers, dropped: Vec::new() };
+    let members = Members { check, headers, dropped: Vec::new() };
     let dropped = json.deserialize_map(members).map_err(HeadersError::from_json)?;
     json.end().map_err(HeadersError::from_json)?;
     Ok(dropped)
@@ -61,12 +61,12 @@ impl HeadersError {
 }
 
 struct Members<'a, 'h, F> {
-    is_taken: F,
+    check: F,
     headers: &'h mut HeaderBuffer,
     dropped: Dropped<'a>,
 }
 
-impl<'a, F: Fn(&str) -> bool> Visitor<'a> for Members<'a, '_, F> {
+impl<'a, F: Fn(&str) -> Result<(), NameRefused>> Visitor<'a> for Members<'a, '_, F> {
     type Value = Dropped<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,12 +76,12 @@ impl<'a, F: Fn(&str) -> bool> Visitor<'a> for Members<'a, '_, F> {
     fn visit_map<M: MapAccess<'a>>(mut self, mut members: M) -> Result<Self::Value, M::Error> {
         while let Some(Name(name)) = members.next_key()? {
             let value: &RawValue = members.next_value()?;
-            if (self.is_taken)(&name) {
-                self.dropped.push(name);
-            } else if name.contains('\0') {
-                return Err(M::Error::custom("a name contains a NUL character"));
-            } else {
-                push(&name, value.get(), self.headers)?;
+            match (self.check)(&name) {
+                Ok(()) => push(&name, value.get(), self.headers)?,
+                Err(refused @ NameRefused::Nul) => {
+                    return Err(M::Error::custom(format_args!("a name {refused}")));
+                }
+                Err(NameRefused::Own | NameRefused::Mapped) => self.dropped.push(name),
             }
         }
         Ok(self.dropped)
@@ -111,9 +111,13 @@ mod tests {
 
     use super::*;
 
+    fn anything(name: &str) -> Result<(), NameRefused> {
+        if name.contains('\0') { Err(NameRefused::Nul) } else { Ok(()) }
+    }
+
     fn written(text: &str) -> Result<Vec<(String, String)>, HeadersError> {
         let mut buffer = HeaderBuffer::default();
-        write_object(text.as_bytes(), |_| false, &mut buffer)?;
+        write_object(text.as_bytes(), anything, &mut buffer)?;
         Ok(pairs(&buffer))
     }
 
@@ -180,7 +184,8 @@ mod tests {
     fn taken_names_are_dropped_and_told() {
         let mut buffer = HeaderBuffer::default();
         let text = br#"{"id": "x", "keep": "y", "i\u0064": null, "id ": "z"}"#;
-        let dropped = write_object(text, |name| name == "id", &mut buffer).unwrap();
+        let not_id = |name: &str| if name == "id" { Err(NameRefused::Own) } else { Ok(()) };
+        let dropped = write_object(text, not_id, &mut buffer).unwrap();
         assert_eq!(dropped, ["id", "id"]);
         assert_eq!(pairs(&buffer), [pair("keep", "y"), pair("id ", "z")]);
     }
@@ -203,7 +208,7 @@ mod tests {
             assert!(written(text).is_err(), "{text}");
         }
         let mut buffer = HeaderBuffer::default();
-        let error = write_object(b"{\"\xff\": 1}", |_| false, &mut buffer).unwrap_err();
+        let error = write_object(b"{\"\xff\": 1}", anything, &mut buffer).unwrap_err();
         assert_eq!(error, HeadersError::NotUtf8);
     }
 
@@ -259,8 +264,8 @@ mod tests {
         #[test]
         fn never_panics(text: Vec<u8>, near in "[{}\\[\\]\":,a-c0-9\\\\u ]{0,40}") {
             let mut buffer = HeaderBuffer::default();
-            let _ = write_object(&text, |_| false, &mut buffer);
-            let _ = write_object(near.as_bytes(), |_| false, &mut buffer);
+            let _ = write_object(&text, anything, &mut buffer);
+            let _ = write_object(near.as_bytes(), anything, &mut buffer);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! All headers of a record, in their order.
 
 use super::row::write_object;
-use super::{CONTENT_TYPE, Dropped, HeaderChoice, HeadersError, SCHEMA_VERSION, Sequence, is_own};
+use super::{
+    CONTENT_TYPE, Dropped, HeaderChoice, HeadersError, NameRefused, SCHEMA_VERSION, Sequence,
+    is_own,
+};
 use crate::event::{ColumnError, Event, decode_bytea};
 use crate::pgoutput::Cell;
 use crate::record::HeaderBuffer;
@@ -43,14 +46,23 @@ impl HeaderRules {
             }
         }
         let Some(object) = event.headers else { return Ok(Vec::new()) };
-        write_object(object, |name| self.is_taken(name), headers).map_err(|reason| ColumnError {
+        write_object(object, |name| self.check_name(name), headers).map_err(|reason| ColumnError {
             column: layout.column_name(Field::Headers).to_owned(),
             reason,
         })
     }
 
-    fn is_taken(&self, name: &str) -> bool {
-        is_own(name) || self.mapped.iter().any(|mapped| mapped == name)
+    /// Whether a row may use this name.
+    pub fn check_name(&self, name: &str) -> Result<(), NameRefused> {
+        if is_own(name) {
+            Err(NameRefused::Own)
+        } else if self.mapped.iter().any(|mapped| mapped == name) {
+            Err(NameRefused::Mapped)
+        } else if name.contains('\0') {
+            Err(NameRefused::Nul)
+        } else {
+            Ok(())
+        }
     }
 }
 
