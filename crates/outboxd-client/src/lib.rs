@@ -6,6 +6,7 @@
 //!
 //! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
 
+pub mod inbox;
 mod message;
 #[warn(missing_docs)]
 pub mod outbox;

@@ -1,0 +1,32 @@
+//! A message handled once: what it does and the note that it was handled are one transaction.
+//!
+//! [`Inbox::process`] is the whole of it for most services. [`decision`] decides, [`postgres`] reads
+//! and writes rows, [`process`] puts a handler between them; [`batch`], [`lease`] and [`retry`] are
+//! the same for many messages, for effects outside the database, and for what failed before.
+//! A row is written when a message is through (one insert) or could not be handled; a transaction
+//! that is under way leaves nothing but a lock, for which duplicates wait.
+
+mod decision;
+mod header_json;
+mod options;
+mod outcome;
+
+#[cfg(feature = "tokio-postgres")]
+mod postgres;
+#[cfg(feature = "tokio-postgres")]
+mod process;
+#[cfg(feature = "tokio-postgres")]
+mod source;
+mod statements;
+
+pub use self::decision::State;
+pub use self::options::Inbox;
+pub use self::outcome::{HandlerError, InboxError, Outcome};
+#[cfg(feature = "tokio-postgres")]
+pub use self::postgres::{Claim, Purged};
+#[cfg(feature = "tokio-postgres")]
+pub use self::process::Handling;
+#[cfg(feature = "deadpool-postgres")]
+pub use self::source::Pooled;
+#[cfg(feature = "tokio-postgres")]
+pub use self::source::Source;
