@@ -217,6 +217,10 @@ impl Topics {
             State::Unavailable { unknown_since, answered_at, error }
                 if is_final(error, *unknown_since, *answered_at) =>
             {
+                if *answered_at < believed {
+                    *state = State::Asked { unknown_since: *unknown_since };
+                    return Admission::Ask;
+                }
                 let kind = match error {
                     TopicError::InvalidName => RecordErrorKind::InvalidTopic,
                     _ => RecordErrorKind::UnknownTopic,

@@ -51,6 +51,11 @@ impl ControlSession {
         self.version
     }
 
+    /// The client itself, for those who need transactions of their own.
+    pub fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
     /// Resolves when the connection is gone, whoever ended it.
     pub async fn closed(&mut self) {
         // A panic of the driver ends the session as well.

@@ -12,7 +12,7 @@ use crate::cmd::bench::{BenchArgs, BenchRelayArgs};
 use crate::cmd::completions::CompletionsArgs;
 use crate::cmd::config::ConfigArgs;
 #[cfg(feature = "demo")]
-use crate::cmd::demo::DemoArgs;
+use crate::cmd::demo::{DemoArgs, DemoServiceArgs};
 use crate::cmd::dlq::DlqArgs;
 use crate::cmd::inbox::InboxArgs;
 use crate::cmd::migrate::MigrateArgs;
@@ -49,9 +49,13 @@ pub(crate) enum Command {
     Dlq(DlqArgs),
     /// Look at messages that a consumer could not handle, retry them or give them up
     Inbox(InboxArgs),
-    /// Show it at work: orders and payments, a relay that is killed on the way, and a verdict
+    /// Show it at work: orders and payments, everything between them failing, and a verdict
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
+    /// A service of the demo, started by `demo`
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    DemoService(DemoServiceArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Measure drain, latency and what a kill repeats, on servers of its own

@@ -31,6 +31,8 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Inbox(args) => inbox::run(&globals, &args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
+        #[cfg(feature = "demo")]
+        Command::DemoService(args) => demo::run_service(&args),
         Command::Config(args) => config::run(&globals, &args),
         #[cfg(feature = "demo")]
         Command::Bench(args) => bench::run(&args),

@@ -1,21 +1,29 @@
-//! The demo: a shop takes orders and payments, its events are relayed to Kafka, the relay is killed
-//! on the way, and in the end what was committed is compared with what can be read.
+//! The demo: orders are taken by one service and paid by another, each with a database of its own,
+//! while everything between them is killed, stopped, repeated and refused. In the end what was
+//! ordered is compared with what was paid.
 //!
-//! Nothing is simulated that is to be shown: Postgres is a real server, the relay is this program
-//! started a second time as a process of its own, and it dies by SIGKILL. Only the broker is
-//! librdkafka's in-process one unless a real one is asked for.
+//! Nothing is simulated that is to be shown: Postgres is a real server; relay and services are this
+//! program started again as processes of their own, and they die by SIGKILL. Only the broker is
+//! librdkafka's mock cluster unless a real one is asked for. Told to be naive, the services do
+//! without outbox, relay and inbox, and the same faults show what that costs.
 //!
-//! Everything made on the way (servers, schema, publication, slot, topics) is removed at the end,
-//! also when it ends early.
+//! Everything made on the way (servers, databases, slot, topics) is removed at the end, also when it
+//! ends early.
 
 mod broker;
+mod courier;
 mod database;
+mod director;
 mod event;
+mod evidence;
 mod names;
+mod payments;
+mod plan;
 mod play;
+mod process;
 mod reader;
 mod relay;
-mod shop;
+mod service;
 mod stage;
 mod story;
 mod table;
@@ -26,6 +34,8 @@ use std::pin::pin;
 use outboxd_core::stop::Stop;
 
 pub(crate) use self::broker::BrokerChoice;
+pub(crate) use self::plan::ORDERS_MIN;
+pub(crate) use self::service::{Service, Style, serve};
 use self::stage::Stage;
 pub(crate) use self::story::Story;
 pub(crate) use self::table::table;
@@ -36,6 +46,8 @@ use crate::signals;
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) orders: u32,
+    pub(crate) seed: u64,
+    pub(crate) style: Style,
     /// `None`: a Postgres of our own.
     pub(crate) database_url: Option<String>,
     pub(crate) broker: BrokerChoice,
@@ -43,13 +55,14 @@ pub(crate) struct Options {
 
 pub(crate) enum Ending {
     /// With what could not be removed.
-    Judged(Verdict, Result<(), Stop>),
+    Judged(Box<Verdict>, Result<(), Stop>),
     /// A signal came; the exit status that belongs to it.
     Interrupted(u8),
 }
 
 /// Plays the whole scenario, and leaves nothing behind.
 pub(crate) async fn run(options: &Options, story: &Story) -> anyhow::Result<Ending> {
+    story.tell(&format!("seed {}", options.seed));
     let mut stage = Stage::new();
     let mut interrupted = pin!(signals::interrupted());
     let outcome = tokio::select! {
@@ -66,6 +79,6 @@ pub(crate) async fn run(options: &Options, story: &Story) -> anyhow::Result<Endi
             removed?;
             Ok(Ending::Interrupted(status))
         }
-        Ok(verdict) => Ok(Ending::Judged(verdict?, removed)),
+        Ok(verdict) => Ok(Ending::Judged(Box::new(verdict?), removed)),
     }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::process;
 
-use super::event::Kind;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug)]
+use super::plan::Kind;
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Names {
     suffix: String,
 }
@@ -18,21 +20,30 @@ impl Names {
         Self { suffix: format!("{:08x}", random as u32) }
     }
 
-    /// The schema, the publication, the slot and the relay.
+    /// The publication, the slot, the relay and the group of the payment services.
     pub(super) fn run(&self) -> String {
         format!("{PREFIX}{}", self.suffix)
     }
 
-    pub(super) fn table(&self, table: &str) -> String {
-        format!("{}.{table}", self.run())
+    pub(super) fn orders_database(&self) -> String {
+        format!("{}_orders", self.run())
+    }
+
+    pub(super) fn payments_database(&self) -> String {
+        format!("{}_payments", self.run())
     }
 
     pub(super) fn topic(&self, kind: Kind) -> String {
-        format!("outboxd.demo.{}.{}", self.suffix, kind.name())
+        format!("outboxd.demo.{}.{}", self.suffix, kind.aggregate_type())
     }
 
-    pub(super) fn event_topics(&self) -> Vec<String> {
-        Kind::ALL.map(|kind| self.topic(kind)).to_vec()
+    pub(super) fn event_topics(&self) -> [String; 2] {
+        Kind::ALL.map(|kind| self.topic(kind))
+    }
+
+    /// As librdkafka wants it in a subscription.
+    pub(super) fn event_topics_pattern(&self) -> String {
+        format!("^outboxd\\.demo\\.{}\\.", self.suffix)
     }
 
     pub(super) fn progress_topic(&self) -> String {
@@ -41,19 +52,19 @@ impl Names {
 
     /// The relay's configuration as environment variables, which other users cannot read.
     pub(super) fn configuration(&self, url: &str, bootstrap: &str) -> BTreeMap<String, String> {
-        let map = Kind::ALL.map(|kind| format!("{}={}", kind.name(), self.topic(kind)));
+        let template = format!("outboxd.demo.{}.${{aggregatetype}}", self.suffix);
         [
             ("SOURCE__URL", url.to_owned()),
             ("SOURCE__NAME", self.run()),
             ("SOURCE__SLOT", self.run()),
             ("SOURCE__PUBLICATION", self.run()),
-            ("SOURCE__TABLES", self.table("outbox")),
             ("SOURCE__CREATE_SLOT", "true".to_owned()),
             // A slot for a minute is nothing for a standby.
             ("SOURCE__FAILOVER", "false".to_owned()),
-            ("TOPIC__MAP", map.join(",")),
+            ("TOPIC__TEMPLATE", template),
             ("KAFKA__BOOTSTRAP_SERVERS", bootstrap.to_owned()),
             ("DELIVERY__PROGRESS__TOPIC", self.progress_topic()),
+            ("DELIVERY__PROGRESS_INTERVAL", PROGRESS_INTERVAL.to_owned()),
             ("DELIVERY__MAX_UNRECORDED_EVENTS", UNRECORDED_EVENTS_MAX.to_string()),
             ("HTTP__LISTEN", "off".to_owned()),
             ("LOG__FORMAT", "json".to_owned()),
@@ -66,6 +77,8 @@ impl Names {
 
 pub(super) const PREFIX: &str = "outboxd_demo_";
 
+/// Longer than the default, so that a kill finds events that are published and not recorded.
+const PROGRESS_INTERVAL: &str = "1s";
 /// Far below the default, so that the bound on duplicates says something about a short run.
 const UNRECORDED_EVENTS_MAX: u32 = 500;
 
@@ -80,8 +93,9 @@ mod tests {
         let names = Names::of_this_run();
         let environment = names.configuration("postgres://db/shop", "a:1,b:2");
         let config = Config::load(&Inputs { environment, ..Inputs::default() }).unwrap();
-        assert_eq!(config.source.tables, [names.table("outbox")]);
-        assert_eq!(config.topic.map["payment"], names.topic(Kind::Payment));
+        assert_eq!(config.source.tables, ["outbox.events"]);
+        let topic = config.topic.template.replace("${aggregatetype}", "gift");
+        assert_eq!(topic, names.topic(Kind::Gift));
         assert_eq!(config.delivery.progress.topic, names.progress_topic());
         assert_eq!(config.kafka.bootstrap_servers, ["a:1", "b:2"]);
     }

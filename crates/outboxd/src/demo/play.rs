@@ -1,17 +1,17 @@
-//! The plot: write, kill the relay twice while it works, start it again, wait, compare.
-
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+//! The plot: orders come in and are paid, while everything that stands between them is killed,
+//! stopped, repeated and refused. Then what was ordered is compared with what was paid.
 
 use outboxd_core::stop::{Code, Stop};
-use tokio::sync::watch;
 
-use super::reader::{Reader, reach};
-use super::relay::Relay;
-use super::shop::Shop;
+use super::director::{Director, Watched};
+use super::evidence::Evidence;
+use super::payments::Payments;
+use super::plan::Plan;
+use super::reader::Reader;
+use super::service::{Part, Style};
 use super::stage::Stage;
 use super::table::grouped;
-use super::verdict::{Kills, Verdict, judge};
+use super::verdict::{Verdict, judge};
 use super::{Options, Story};
 
 pub(super) async fn play(
@@ -19,87 +19,63 @@ pub(super) async fn play(
     options: &Options,
     story: &Story,
 ) -> anyhow::Result<Verdict> {
+    let plan = Plan::new(options.seed, options.orders);
     let names = stage.names.clone();
-    let (database, broker) = stage.set(options, story).await?;
-    let configuration = names.configuration(&database.url, &broker.bootstrap());
-    let reader = Reader::start(&broker.bootstrap(), &names)?;
-    let shop = Shop::open(database, &names, options.orders).await?;
-    let director = Director { configuration, seen: reader.seen(), story };
-
-    let relay = director.first_relay().await?;
-    let (orders, events) = (grouped(options.orders.into()), shop.events());
-    story.tell(&format!("{orders} orders are coming in, with {} events", grouped(events)));
-    let (committed, seen) = (shop.committed(), reader.seen());
-    let counts = || {
-        let (committed, seen) = (committed.load(Ordering::Relaxed), *seen.borrow());
-        format!("{} events committed, {} read back", grouped(committed), grouped(seen))
+    let (databases, broker) = stage.set(options, &plan, story).await?;
+    let part = Part {
+        names: names.clone(),
+        style: options.style,
+        seed: options.seed,
+        orders: options.orders,
+        url: databases.payments_url.clone(),
+        bootstrap: broker.bootstrap(),
+        crash_after: Some(plan.crash),
     };
-    let acts = async { tokio::try_join!(shop.trade(), director.kill_on_the_way(relay, events)) };
-    let (ledger, (mut relay, kills)) = story.during(counts, acts).await?;
-
-    let all = ledger.committed.len() as u64;
-    let arrived = story.during(counts, director.wait_for(&mut relay, all)).await?;
-    story.tell(if arrived { "everything has arrived" } else { "nothing more arrives" });
-    story.during(|| "stopping the relay with SIGTERM".to_owned(), relay.stop()).await?;
-    let reads = story.during(counts, reader.finish()).await?;
-    story.tell("every topic is read to its end");
-    Ok(judge(&names, &ledger, &reads, kills))
+    let reader = Reader::start(&part.bootstrap, &names)?;
+    let mut payments = Payments::start(part.clone(), story).await?;
+    let part = Part { url: databases.orders_url.clone(), crash_after: None, ..part };
+    let watched = Watched { seen: reader.seen(), crashes: payments.crashes() };
+    let mut director = Director::begin(part, &plan, databases, broker, watched, story).await?;
+    tokio::select! {
+        biased;
+        ended = perform(&mut director, &plan, options.style) => ended?,
+        error = payments.watch() => return Err(error),
+    }
+    let chaos = director.end().await?;
+    drop(payments);
+    let records = reader.finish().await?;
+    story.tell(&format!("all {} records are read back", grouped(records.len() as u64)));
+    let evidence = Evidence::gather(databases, records).await?;
+    Ok(judge(options, &names, &plan, &evidence, chaos))
 }
 
-/// Starts and kills relays.
-struct Director<'a> {
-    configuration: BTreeMap<String, String>,
-    seen: watch::Receiver<u64>,
-    story: &'a Story,
+async fn perform(director: &mut Director<'_>, plan: &Plan, style: Style) -> anyhow::Result<()> {
+    let kill_from = plan.kill_from();
+    let is_on_its_way = director.until(|seen| seen.orders.iter().any(|it| *it >= kill_from));
+    if !is_on_its_way.await? {
+        return Err(Stop::new(Code::Internal, "nothing is published any more").into());
+    }
+    match style {
+        Style::Outbox => director.kill_relay().await?,
+        Style::Naive => director.kill_order_service().await?,
+    }
+    director.deliver_again().await?;
+    if style == Style::Outbox {
+        director.see_the_gift_parked().await?;
+    }
+    director.see_a_payment_service_die().await?;
+    let was_away = director.stop_broker_for_a_while().await?;
+    if was_away && style == Style::Outbox {
+        director.kill_relay_while_it_catches_up().await?;
+    }
+    director.mend_the_topic_of_the_gifts().await?;
+    if style == Style::Outbox {
+        director.retry_the_gift().await?;
+    }
+    director.see_all_orders_placed().await?;
+    if style == Style::Outbox {
+        director.see_all_published().await?;
+    }
+    director.deliver_again().await?;
+    director.see_all_consumed().await
 }
-
-impl Director<'_> {
-    async fn first_relay(&self) -> anyhow::Result<Relay> {
-        let start = async {
-            let mut relay = Relay::start(&self.configuration).await?;
-            relay.streaming().await?;
-            anyhow::Ok(relay)
-        };
-        let relay = self.story.during(|| "starting the relay".to_owned(), start).await?;
-        self.story.tell(&format!("the relay streams (process {})", relay.pid()));
-        Ok(relay)
-    }
-
-    /// Kills it each time another part of the events has been read, and starts it again.
-    async fn kill_on_the_way(
-        &self,
-        mut relay: Relay,
-        events: u64,
-    ) -> anyhow::Result<(Relay, Kills)> {
-        let mut kills = Kills::default();
-        for part in 1..=KILLS {
-            if !self.wait_for(&mut relay, events * part / (KILLS + 1)).await? {
-                let message = "the relay publishes nothing any more";
-                return Err(Stop::new(Code::Internal, message).detail(relay.log_tail()).into());
-            }
-            let pid = relay.pid();
-            relay.kill().await?;
-            self.story.tell(&format!("kill -9 {pid}: the relay is dead"));
-            relay = Relay::start(&self.configuration).await?;
-            let repeats_max = relay.streaming().await?;
-            kills.count += 1;
-            kills.repeats_max += repeats_max;
-            self.story.tell(&format!(
-                "a new relay streams (process {}): at most {repeats_max} events may repeat",
-                relay.pid()
-            ));
-        }
-        Ok((relay, kills))
-    }
-
-    /// Until so many different events were read; false when nothing new comes for long.
-    async fn wait_for(&self, relay: &mut Relay, count: u64) -> Result<bool, Stop> {
-        let mut seen = self.seen.clone();
-        tokio::select! {
-            arrived = reach(&mut seen, count) => Ok(arrived),
-            stop = relay.failed() => Err(stop),
-        }
-    }
-}
-
-const KILLS: u64 = 2;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -13,60 +12,94 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
-use super::broker::PARTITIONS;
-use super::event::Read;
+use super::broker::{PARTITIONS, client};
+use super::event::OrderCreated;
 use super::names::Names;
 
-/// Reads along with the relay from the first record on.
+/// Reads along from the first record on.
 pub(super) struct Reader {
-    seen: watch::Receiver<u64>,
+    seen: watch::Receiver<Seen>,
     finish: oneshot::Sender<()>,
-    task: JoinSet<anyhow::Result<Vec<Read>>>,
+    task: JoinSet<anyhow::Result<()>>,
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Those of one partition are in their order there.
+    pub(super) records: Vec<Record>,
+    /// Of which there is a record.
+    pub(super) orders: HashSet<i64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Record {
+    /// What it says; `None` when it is no event of an order.
+    pub(super) fn event(&self) -> Option<OrderCreated> {
+        serde_json::from_slice(self.value.as_deref()?).ok()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+impl Seen {
+    fn take(&mut self, record: Record) {
+        if let Some(event) = record.event() {
+            self.orders.insert(event.order);
+        }
+        self.records.push(record);
+    }
 }
 
 impl Reader {
     pub(super) fn start(bootstrap: &str, names: &Names) -> anyhow::Result<Self> {
-        let consumer: StreamConsumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let consumer: StreamConsumer = client(bootstrap)
             // Never joined: partitions are assigned and nothing is committed.
-            .set("group.id", names.run())
+            .set("group.id", format!("{}_reader", names.run()))
             .set("enable.auto.commit", "false")
-            .set("allow.auto.create.topics", "false")
             // A question to the broker queues behind the wait for records.
             .set("fetch.wait.max.ms", "20")
             .create()
             .context("no Kafka consumer")?;
         consumer.assign(&partitions(names)?).context("cannot read the topics")?;
-        let (sender, seen) = watch::channel(0);
+        let (sender, seen) = watch::channel(Seen::default());
         let (finish, finished) = oneshot::channel();
-        let reading = Reading {
-            consumer: Arc::new(consumer),
-            seen: sender,
-            ids: HashSet::new(),
-            next: HashMap::new(),
-            reads: Vec::new(),
-        };
+        let reading = Reading { consumer: Arc::new(consumer), seen: sender, next: HashMap::new() };
         let mut task = JoinSet::new();
         task.spawn(reading.run(finished));
         Ok(Self { seen, finish, task })
     }
 
-    /// How many different events were read so far.
-    pub(super) fn seen(&self) -> watch::Receiver<u64> {
+    pub(super) fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.clone()
     }
 
     /// Reads to the end of every partition. To be called when nobody writes any more.
-    pub(super) async fn finish(mut self) -> anyhow::Result<Vec<Read>> {
+    pub(super) async fn finish(mut self) -> anyhow::Result<Vec<Record>> {
         // A reader that has ended already says why.
         let _ = self.finish.send(());
-        self.task.join_next().await.context("the reader is gone")??
+        self.task.join_next().await.context("the reader is gone")???;
+        Ok(self.seen.borrow().records.clone())
     }
 }
 
-/// Waits until so many different events were read; false when nothing new comes for long.
-pub(super) async fn reach(seen: &mut watch::Receiver<u64>, count: u64) -> bool {
-    while *seen.borrow_and_update() < count {
+/// Waits until what was read is enough; false when nothing new comes for long.
+pub(super) async fn reach(
+    seen: &mut watch::Receiver<Seen>,
+    is_enough: impl Fn(&Seen) -> bool,
+) -> bool {
+    while !is_enough(&seen.borrow_and_update()) {
         if !matches!(timeout(STALLED_AFTER, seen.changed()).await, Ok(Ok(()))) {
             return false;
         }
@@ -76,15 +109,13 @@ pub(super) async fn reach(seen: &mut watch::Receiver<u64>, count: u64) -> bool {
 
 struct Reading {
     consumer: Arc<StreamConsumer>,
-    seen: watch::Sender<u64>,
-    ids: HashSet<String>,
+    seen: watch::Sender<Seen>,
     /// The offset after the last one read of each partition.
     next: HashMap<(String, i32), i64>,
-    reads: Vec<Read>,
 }
 
 impl Reading {
-    async fn run(mut self, finish: oneshot::Receiver<()>) -> anyhow::Result<Vec<Read>> {
+    async fn run(mut self, finish: oneshot::Receiver<()>) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             _ = finish => {}
@@ -98,7 +129,7 @@ impl Reading {
                 Err(_) => bail!("records that are there could not be read"),
             }
         }
-        Ok(self.reads)
+        Ok(())
     }
 
     /// Reads for as long as there may be more.
@@ -113,20 +144,20 @@ impl Reading {
     }
 
     fn take(&mut self, message: &BorrowedMessage<'_>) {
-        let topic = message.topic().to_owned();
-        let partition = message.partition();
+        let (topic, partition) = (message.topic().to_owned(), message.partition());
         self.next.insert((topic.clone(), partition), message.offset() + 1);
-        let id = message.headers().and_then(|headers| {
-            let id = headers.iter().find(|header| header.key == "id")?.value?;
-            String::from_utf8(id.to_vec()).ok()
-        });
-        let id = id.unwrap_or_default();
-        if self.ids.insert(id.clone()) {
-            self.seen.send_replace(self.ids.len() as u64);
-        }
-        let key = message.key().map(<[u8]>::to_vec);
-        let value = message.payload().map(<[u8]>::to_vec);
-        self.reads.push(Read { topic, partition, id, key, value });
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+        };
+        let record = Record {
+            topic,
+            partition,
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.map(header).collect(),
+        };
+        self.seen.send_modify(|seen| seen.take(record));
     }
 
     /// Where each partition that holds anything ends.
@@ -148,7 +179,7 @@ impl Reading {
     }
 }
 
-fn partitions(names: &Names) -> anyhow::Result<TopicPartitionList> {
+pub(super) fn partitions(names: &Names) -> anyhow::Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for topic in names.event_topics() {
         for partition in 0..PARTITIONS {
@@ -159,5 +190,5 @@ fn partitions(names: &Names) -> anyhow::Result<TopicPartitionList> {
 }
 
 /// Far longer than a relay needs to be started again.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -1,150 +1,214 @@
-//! Compares what was committed with what was read. It sees plain data only: who wrote it and how
-//! it got there is not its business.
+//! Compares what was ordered with what was published and what was paid. It sees plain data only: the
+//! orders, records, payments and dead letters that are there in the end.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::event::{Event, Kind, Ledger, Read};
+use super::Options;
+use super::event::{OrderCreated, key};
+use super::evidence::{Evidence, Placed};
 use super::names::Names;
+use super::plan::{End, Plan};
+use super::reader::Record;
+use super::service::Style;
 
 /// How many of each. The names are stable: scripts read them.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Verdict {
-    pub(crate) committed: u64,
-    /// Of the committed ones, each counted once.
-    pub(crate) published: u64,
-    /// Committed, and not published.
-    pub(crate) lost: u64,
-    pub(crate) rolled_back: u64,
-    /// Rolled back, and published all the same.
+    pub(crate) style: Style,
+    pub(crate) seed: u64,
+    pub(crate) chaos: Chaos,
+    pub(crate) orders_committed: u64,
+    pub(crate) orders_rolled_back: u64,
+    /// Committed orders whose event is in Kafka.
+    pub(crate) events_published: u64,
+    pub(crate) payments_made: u64,
+    /// Records of an event beyond its first, as far as nobody paid for them.
+    pub(crate) duplicates_skipped: u64,
+    /// Orders that do not exist, and have an event or a payment all the same.
     pub(crate) rolled_back_published: u64,
-    /// Records that are no event of the shop's.
-    pub(crate) unknown: u64,
-    /// First records of an event that came after a later one of its aggregate, or on another
-    /// partition than the ones before.
+    /// Committed orders that were never paid.
+    pub(crate) lost: u64,
+    /// Payments of an order beyond its first.
+    pub(crate) double_payments: u64,
+    pub(crate) dead_letters: u64,
+    /// Of the dead letters those that were published in the end, and paid.
+    pub(crate) dead_letters_paid: u64,
+    /// First records of an event that come before an earlier one of their partition.
     pub(crate) out_of_order: u64,
-    /// Records with another topic, key or value than what was written.
+    /// Records and payments that say other things than the order.
     pub(crate) altered: u64,
-    /// Records of an event beyond its first.
-    pub(crate) duplicates: u64,
-    /// What the relay said beforehand that they may be.
-    pub(crate) duplicates_max: u64,
-    /// How often the relay was killed.
-    pub(crate) kills: u64,
+    /// Records that the relay published again by itself.
+    pub(crate) published_again: u64,
 }
 
-/// What happened to the relay.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Kills {
-    pub(super) count: u64,
-    /// The bounds that it logged after each, added up.
-    pub(super) repeats_max: u64,
+/// What happened on the way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub(crate) struct Chaos {
+    pub(crate) relay_kills: u64,
+    pub(crate) order_service_kills: u64,
+    pub(crate) payment_service_crashes: u64,
+    pub(crate) broker_outages: u64,
+    /// Records that were delivered a second time on purpose.
+    pub(crate) copies_delivered: u64,
+    /// Payments that the provider refused.
+    pub(crate) payments_refused: u64,
+    /// The bounds on what may repeat that the relay logged after each kill, added up.
+    pub(crate) repeats_max: u64,
 }
 
 impl Verdict {
     /// Every promise was kept, on something that they could have been broken on.
     pub(crate) fn holds(&self) -> bool {
-        let broken = self.lost
-            + self.rolled_back_published
-            + self.unknown
+        let broken = self.rolled_back_published
+            + self.lost
+            + self.double_payments
             + self.out_of_order
             + self.altered;
-        self.committed > 0 && broken == 0 && self.duplicates <= self.duplicates_max
+        broken == 0
+            && self.orders_committed > 0
+            && self.events_published == self.orders_committed
+            && self.payments_made == self.orders_committed
+            && self.dead_letters == 1
+            && self.dead_letters_paid == 1
+            && self.published_again <= self.chaos.repeats_max
     }
 }
 
-/// `reads` holds the records of each partition in their order there.
-pub(super) fn judge(names: &Names, ledger: &Ledger, reads: &[Read], kills: Kills) -> Verdict {
-    let mut check = Check::new(names, ledger);
-    for read in reads {
-        check.take(read);
-    }
-    let committed = ledger.committed.len() as u64;
-    let published = check.seen.len() as u64;
+pub(super) fn judge(
+    options: &Options,
+    names: &Names,
+    plan: &Plan,
+    evidence: &Evidence,
+    mut chaos: Chaos,
+) -> Verdict {
+    let planned: i64 = plan.orders.iter().map(|order| i64::from(order.provider_failures)).sum();
+    chaos.payments_refused = (planned - evidence.failures_left).unsigned_abs();
+    let orders = evidence.orders.iter().map(|order| (order.number, order)).collect();
+    let records = Records::of(evidence, names, &orders);
+    let payments = Payments::of(evidence, &orders);
+    let paid_letters = evidence.letters.iter().filter(|letter| {
+        letter.is_published && payments.paid.iter().any(|order| letter.is_of(*order))
+    });
+    let (committed, paid) = (orders.len() as u64, payments.paid.len() as u64);
+    let repeated = records.repeated;
     Verdict {
-        committed,
-        published,
-        lost: committed - published,
-        rolled_back: ledger.rolled_back.len() as u64,
-        duplicates_max: kills.repeats_max,
-        kills: kills.count,
-        ..check.verdict
+        style: options.style,
+        seed: options.seed,
+        chaos,
+        orders_committed: committed,
+        orders_rolled_back: plan.orders.iter().filter(|it| it.end != End::Committed).count() as u64,
+        events_published: records.published.len() as u64,
+        payments_made: evidence.payments.len() as u64,
+        duplicates_skipped: repeated.saturating_sub(payments.double),
+        rolled_back_published: records.unknown.union(&payments.unknown).count() as u64,
+        lost: committed - paid,
+        double_payments: payments.double,
+        dead_letters: evidence.letters.len() as u64,
+        dead_letters_paid: paid_letters.count() as u64,
+        out_of_order: records.out_of_order,
+        altered: records.altered + payments.altered,
+        published_again: repeated.saturating_sub(chaos.copies_delivered),
     }
 }
 
-struct Check<'a> {
-    topics: HashMap<Kind, String>,
-    committed: HashMap<&'a str, &'a Event>,
-    rolled_back: HashSet<&'a str>,
-    /// Ids of committed events that were read.
-    seen: HashSet<&'a str>,
-    lanes: HashMap<(Kind, &'a str), Lane>,
-    verdict: Verdict,
+type Orders<'a> = HashMap<i64, &'a Placed>;
+
+#[derive(Default)]
+struct Records<'a> {
+    /// Orders that exist and have a record.
+    published: HashSet<i64>,
+    /// Orders that do not exist, and have one.
+    unknown: HashSet<i64>,
+    repeated: u64,
+    altered: u64,
+    out_of_order: u64,
+    /// How far each partition has got.
+    sequences: HashMap<(&'a str, i32), &'a str>,
 }
 
-/// How far one aggregate has got.
-struct Lane {
-    partition: i32,
-    version: i64,
-}
-
-impl<'a> Check<'a> {
-    fn new(names: &Names, ledger: &'a Ledger) -> Self {
-        let by_id = |event: &'a Event| (event.id.as_str(), event);
-        Self {
-            topics: Kind::ALL.map(|kind| (kind, names.topic(kind))).into(),
-            committed: ledger.committed.iter().map(by_id).collect(),
-            rolled_back: ledger.rolled_back.iter().map(|event| event.id.as_str()).collect(),
-            seen: HashSet::new(),
-            lanes: HashMap::new(),
-            verdict: Verdict::default(),
+impl<'a> Records<'a> {
+    fn of(evidence: &'a Evidence, names: &Names, orders: &Orders<'_>) -> Self {
+        let mut records = Self::default();
+        for record in &evidence.records {
+            records.take(record, names, orders);
         }
+        records
     }
 
-    fn take(&mut self, read: &Read) {
-        let Some(&event) = self.committed.get(read.id.as_str()) else {
-            match self.rolled_back.contains(read.id.as_str()) {
-                true => self.verdict.rolled_back_published += 1,
-                false => self.verdict.unknown += 1,
-            }
+    fn take(&mut self, record: &'a Record, names: &Names, orders: &Orders<'_>) {
+        let Some(event) = record.event() else {
+            self.altered += 1;
             return;
         };
-        if !self.is_faithful(read, event) {
-            self.verdict.altered += 1;
-        }
-        if !self.seen.insert(&event.id) {
-            self.verdict.duplicates += 1;
-        } else if !self.is_next(read, event) {
-            self.verdict.out_of_order += 1;
-        }
+        let is_first = match orders.get(&event.order) {
+            Some(order) => {
+                self.altered += u64::from(!is_faithful(record, &event, order, names));
+                self.published.insert(event.order)
+            }
+            None => self.unknown.insert(event.order),
+        };
+        self.repeated += u64::from(!is_first);
+        self.out_of_order += u64::from(is_first && !self.is_next(record));
     }
 
-    fn is_faithful(&self, read: &Read, event: &Event) -> bool {
-        self.topics.get(&event.kind) == Some(&read.topic)
-            && read.key.as_deref() == Some(event.key.as_bytes())
-            && read.value.as_deref() == Some(event.payload.as_bytes())
-    }
-
-    /// Whether this first record comes after all earlier ones of its aggregate.
-    fn is_next(&mut self, read: &Read, event: &'a Event) -> bool {
-        let Read { partition, .. } = *read;
-        let Event { version, .. } = *event;
-        match self.lanes.entry((event.kind, &event.key)) {
-            Entry::Vacant(lane) => {
-                lane.insert(Lane { partition, version });
+    /// Whether this first record comes after all earlier ones of its partition. One that was parked
+    /// has lost its place, and says so.
+    fn is_next(&mut self, record: &'a Record) -> bool {
+        let sequence = record.header("sequence").filter(|_| record.header(REPLAY).is_none());
+        let Some(sequence) = sequence else { return true };
+        match self.sequences.entry((&record.topic, record.partition)) {
+            Entry::Vacant(partition) => {
+                partition.insert(sequence);
                 true
             }
-            Entry::Occupied(mut lane) => {
-                let lane = lane.get_mut();
-                let next = lane.partition == partition && lane.version < version;
-                lane.version = lane.version.max(version);
-                next
+            Entry::Occupied(mut partition) => {
+                let is_next = *partition.get() < sequence;
+                partition.insert(sequence.max(partition.get()));
+                is_next
             }
         }
     }
 }
+
+fn is_faithful(record: &Record, event: &OrderCreated, order: &Placed, names: &Names) -> bool {
+    record.topic == names.topic(order.kind)
+        && record.key.as_deref() == Some(key(order.number).as_bytes())
+        && (&event.customer, event.cents) == (&order.customer, order.cents)
+}
+
+#[derive(Default)]
+struct Payments {
+    /// Orders that exist and were paid.
+    paid: HashSet<i64>,
+    /// Orders that do not exist, and were paid.
+    unknown: HashSet<i64>,
+    double: u64,
+    altered: u64,
+}
+
+impl Payments {
+    fn of(evidence: &Evidence, orders: &Orders<'_>) -> Self {
+        let mut payments = Self::default();
+        for payment in &evidence.payments {
+            let is_first = match orders.get(&payment.order) {
+                Some(order) => {
+                    let is_right =
+                        (&payment.customer, payment.cents) == (&order.customer, order.cents);
+                    payments.altered += u64::from(!is_right);
+                    payments.paid.insert(payment.order)
+                }
+                None => payments.unknown.insert(payment.order),
+            };
+            payments.double += u64::from(!is_first);
+        }
+        payments
+    }
+}
+
+const REPLAY: &str = "outboxd-replay";
 
 #[cfg(test)]
 mod tests;

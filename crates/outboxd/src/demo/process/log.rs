@@ -1,4 +1,4 @@
-//! The relay's log, read as it is written: JSON lines, and in the end the report of a failure.
+//! The log of a process, read as it is written: JSON lines, and in the end the report of a failure.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub(super) struct Log {
+pub(in crate::demo) struct Log {
     heard: watch::Receiver<Heard>,
     // Dropping it ends the task.
     _task: JoinSet<()>,
@@ -40,18 +40,18 @@ impl Log {
 
     /// Resolves when the relay streams, with the bound on repeats; with `None` when it has ended
     /// instead.
-    pub(super) async fn streaming(&mut self) -> Option<u64> {
+    pub(in crate::demo) async fn streaming(&mut self) -> Option<u64> {
         let heard = self.heard.wait_for(|heard| heard.streaming || heard.ended).await.ok()?;
         heard.streaming.then_some(heard.repeats_max)
     }
 
-    /// Resolves when the relay has ended.
+    /// Resolves when the process has ended.
     pub(super) async fn end(&mut self) {
         // The sender goes away after that too.
         let _ = self.heard.wait_for(|heard| heard.ended).await;
     }
 
-    pub(super) fn tail(&self) -> String {
+    pub(in crate::demo) fn tail(&self) -> String {
         let heard = self.heard.borrow();
         heard.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }

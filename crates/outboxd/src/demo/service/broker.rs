@@ -1,0 +1,54 @@
+//! The embedded broker: librdkafka's mock cluster, told what to do by lines on standard input.
+
+use std::io::{self, BufRead, Write};
+
+use anyhow::Context;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::demo::broker::{DONE, Order, PARTITIONS};
+use crate::demo::names::Names;
+use crate::demo::plan::Kind;
+
+/// Until standard input ends.
+pub(super) fn serve(names: &Names) -> anyhow::Result<()> {
+    let cluster = MockCluster::new(1)?;
+    cluster.create_topic(&names.progress_topic(), 1, 1)?;
+    for topic in names.event_topics() {
+        cluster.create_topic(&topic, PARTITIONS, 1)?;
+    }
+    // It knows no limits of topics, so it says another thing that is for good.
+    let gifts = names.topic(Kind::Gift);
+    cluster.topic_error(&gifts, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)?;
+    say(&cluster.bootstrap_servers())?;
+    for line in io::stdin().lock().lines() {
+        let order = serde_json::from_str(&line?).context("an order cannot be read")?;
+        obey(&cluster, &gifts, order)?;
+        say(DONE)?;
+    }
+    Ok(())
+}
+
+fn obey(
+    cluster: &MockCluster<'_, DefaultProducerContext>,
+    gifts: &str,
+    order: Order,
+) -> anyhow::Result<()> {
+    match order {
+        Order::Stop => cluster.broker_down(EVERY_BROKER)?,
+        Order::Start => cluster.broker_up(EVERY_BROKER)?,
+        Order::AcceptGifts => {
+            cluster.topic_error(gifts, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)?;
+        }
+    }
+    Ok(())
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+const EVERY_BROKER: i32 = -1;
