@@ -71,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code there is: what documentation has to cover.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Internal,
         Self::SlotMissing,
         Self::SlotLost,
