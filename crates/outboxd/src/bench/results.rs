@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::ensure;
 use serde::Serialize;
 
+use super::append::{self, Append};
 use super::crash::{self, Crash};
 use super::drain::{self, Drain};
 use super::kafka::{self, IntoKafka};
@@ -21,6 +22,7 @@ pub(crate) struct Results {
     pub(crate) latency: Vec<Round>,
     pub(crate) crash: Vec<Crash>,
     pub(crate) take_over: Vec<TakeOver>,
+    pub(crate) append: Vec<Append>,
     /// Runs that were wrong.
     pub(crate) faults: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Results {
             latency: Vec::new(),
             crash: Vec::new(),
             take_over: Vec::new(),
+            append: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -74,6 +77,9 @@ impl fmt::Display for Results {
         }
         if !self.take_over.is_empty() {
             writeln!(f, "{}", takeover::table(&self.take_over))?;
+        }
+        if !self.append.is_empty() {
+            writeln!(f, "{}", append::table(&self.append))?;
         }
         Ok(())
     }

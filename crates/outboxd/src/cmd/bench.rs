@@ -79,6 +79,8 @@ pub(crate) enum What {
     Crash,
     /// From the kill of a relay to the first record of its standby
     TakeOver,
+    /// What an append costs a service, next to a bare insert
+    Append,
     All,
 }
 
