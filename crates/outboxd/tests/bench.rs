@@ -55,6 +55,22 @@ fn the_log_of_an_event_is_told_for_each_variant() {
     }
 }
 
+#[test]
+fn a_few_appends_end_in_a_table() {
+    let output = Command::new(env!("CARGO_BIN_EXE_outboxd"))
+        .args("bench append --rows-scale 0.01 --rounds 1".split(' '))
+        .output()
+        .expect("outboxd starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for driver in ["tokio-postgres", "tokio-postgres, prepared", "deadpool-postgres", "sqlx"] {
+        let row = stdout.lines().find(|line| line.starts_with(&format!("| {driver} ")));
+        let row = row.unwrap_or_else(|| panic!("no row of {driver}:\n{stdout}"));
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 6 && cells[1..].iter().all(|cell| cell.len() > 6), "{row}");
+    }
+}
+
 /// pg_recvlogical is not everywhere; without it the page says so.
 fn assert_tables_hold_every_reader(stdout: &str) {
     let rows: Vec<Vec<&str>> = stdout

@@ -6,10 +6,12 @@
 //! - [`crash`]: what comes twice after a kill.
 //! - [`takeover`]: how long a standby takes.
 //! - [`wal`]: what an event costs in the write-ahead log of those who write it.
+//! - [`append`]: what an append costs a service, next to a bare insert.
 //!
 //! Every run is checked, and a wrong one fails the benchmark after the tables are printed: figures
 //! of a relay that loses something are worth nothing.
 
+mod append;
 mod broker;
 mod child;
 mod crash;
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> {
     let wants = |what| args.what == what || args.what == What::All;
     let broker = match args.what {
-        What::Drain | What::Wal => None,
+        What::Drain | What::Wal | What::Append => None,
         _ => Some(Broker::start().await?),
     };
     if let Some(broker) = &broker {
@@ -89,6 +91,11 @@ async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> 
             results.crash = crash::measure(&mut backlog, broker, args, faults).await?;
         }
     }
+    if wants(What::Append) {
+        let server = Server::start().await?;
+        results.look_at(&server).await?;
+        results.append = append::measure(&server, args).await?;
+    }
     if let Some(broker) = broker.filter(|_| wants(What::Latency) || wants(What::TakeOver)) {
         let server = Server::start().await?;
         results.look_at(&server).await?;
@@ -110,7 +117,7 @@ async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> 
 /// Which backlogs are written, and in the middle of which the relay is stopped.
 fn backlogs(args: &BenchArgs) -> Vec<(ProfileName, bool)> {
     let crash = matches!(args.what, What::Crash | What::All);
-    let drains = !matches!(args.what, What::Crash | What::Latency | What::TakeOver | What::Wal);
+    let drains = matches!(args.what, What::Drain | What::Kafka | What::All);
     let mut names = if drains { args.profile.clone() } else { Vec::new() };
     if crash && !names.contains(&CRASHED) {
         names.push(CRASHED);

@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::ensure;
 use serde::Serialize;
 
+use super::append::{self, Append};
 use super::crash::{self, Crash};
 use super::drain::{self, Drain};
 use super::kafka::{self, IntoKafka};
@@ -23,6 +24,7 @@ pub(crate) struct Results {
     pub(crate) crash: Vec<Crash>,
     pub(crate) take_over: Vec<TakeOver>,
     pub(crate) wal: Vec<Wal>,
+    pub(crate) append: Vec<Append>,
     /// Runs that were wrong.
     pub(crate) faults: Vec<String>,
 }
@@ -37,6 +39,7 @@ impl Results {
             crash: Vec::new(),
             take_over: Vec::new(),
             wal: Vec::new(),
+            append: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -80,6 +83,9 @@ impl fmt::Display for Results {
         }
         if !self.wal.is_empty() {
             writeln!(f, "{}", wal::table(&self.wal))?;
+        }
+        if !self.append.is_empty() {
+            writeln!(f, "{}", append::table(&self.append))?;
         }
         Ok(())
     }

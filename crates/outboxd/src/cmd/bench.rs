@@ -81,6 +81,8 @@ pub(crate) enum What {
     TakeOver,
     /// Write-ahead log of an event, by each variant of the outbox and by an inbox
     Wal,
+    /// What an append costs a service, next to a bare insert
+    Append,
     All,
 }
 

@@ -1,0 +1,7 @@
+use outboxd_client::outbox::OutboxTransaction;
+
+struct Forged;
+
+impl OutboxTransaction for Forged {}
+
+fn main() {}
