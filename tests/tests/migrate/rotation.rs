@@ -166,7 +166,7 @@ async fn it_may_be_called_often_and_by_several() -> Result<()> {
 type Said = (String, String, String);
 
 async fn rotate(database: &Database, arguments: &str) -> Result<Vec<Said>> {
-    let sql = format!("select action, coalesce(leaf, ''), reason from outbox.rotate({arguments})");
+    let sql = format!("select action, leaf, reason from outbox.rotate({arguments})");
     let rows = database.query(&sql).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
