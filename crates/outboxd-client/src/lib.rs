@@ -13,3 +13,8 @@ mod message;
 pub mod testing;
 
 pub use self::message::{Header, Message};
+
+/// The programs of the page for authors of consumers.
+#[cfg(all(doctest, feature = "kafka", feature = "testing"))]
+#[doc = include_str!("../../../docs/consuming.md")]
+mod consuming {}
