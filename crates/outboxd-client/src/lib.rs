@@ -21,11 +21,13 @@ pub use self::message::{Header, Message};
 #[cfg(all(
     doctest,
     feature = "deadpool-postgres",
+    feature = "kafka",
     feature = "sqlx",
-    feature = "testing",
-    feature = "tokio-postgres"
+    feature = "testing"
 ))]
 mod pages {
+    #[doc = include_str!("../../../docs/consuming.md")]
+    mod consuming {}
     #[doc = include_str!("../../../docs/producing.md")]
     mod producing {}
 }
