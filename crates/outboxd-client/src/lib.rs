@@ -12,7 +12,6 @@ mod message;
 #[warn(missing_docs)]
 pub mod outbox;
 #[cfg(feature = "testing")]
-#[warn(missing_docs)]
 pub mod testing;
 
 pub use self::message::{Header, Message};
