@@ -94,8 +94,8 @@ impl Rules {
         }
         let input = RouteInput {
             topic: event.topic.as_deref(),
-            aggregate_type: &event.aggregate_type,
-            event_type: &event.event_type,
+            aggregate_type: Some(&event.aggregate_type),
+            event_type: Some(&event.event_type),
         };
         match self.router.route(input, &mut String::new()) {
             Ok(_) => Ok(()),
@@ -146,7 +146,12 @@ fn size_without_value(event: &Event) -> usize {
     let at = Identity { commit_lsn: Lsn::new(0), ordinal: 0 };
     let mut headers = HeaderBuffer::default();
     let id = event.id.to_string();
-    HeaderChoice::default().write(&id, &event.event_type, Sequence { epoch: 0, at }, &mut headers);
+    HeaderChoice::default().write(
+        &id,
+        Some(&event.event_type),
+        Sequence { epoch: 0, at },
+        &mut headers,
+    );
     for (name, value) in &event.headers {
         headers.push(name, value.as_bytes());
     }

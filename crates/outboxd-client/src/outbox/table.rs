@@ -135,24 +135,25 @@ impl ColumnType {
 }
 
 fn in_order(names: &ColumnNames) -> Vec<(Part, String)> {
-    let headers = match &names.headers {
-        OptionalColumn::IfPresent(name) | OptionalColumn::Named(name) => Some(name),
-        OptionalColumn::Off => None,
-    };
-    let required = [
-        (Part::Id, &names.id),
-        (Part::AggregateType, &names.aggregate_type),
-        (Part::AggregateId, &names.aggregate_id),
-        (Part::EventType, &names.event_type),
-        (Part::Payload, &names.payload),
-    ];
-    let optional = [
-        (Part::Headers, headers),
+    let columns = [
+        (Part::Id, Some(&names.id)),
+        (Part::AggregateType, name_of(&names.aggregate_type)),
+        (Part::AggregateId, name_of(&names.aggregate_id)),
+        (Part::EventType, name_of(&names.event_type)),
+        (Part::Payload, Some(&names.payload)),
+        (Part::Headers, name_of(&names.headers)),
         (Part::Topic, names.topic.as_ref()),
         (Part::PartitionKey, names.partition_key.as_ref()),
     ];
-    let optional = optional.into_iter().filter_map(|(part, name)| Some((part, name?)));
-    required.into_iter().chain(optional).map(|(part, name)| (part, name.clone())).collect()
+    columns.into_iter().filter_map(|(part, name)| Some((part, name?.clone()))).collect()
+}
+
+/// A column of an outbox whose names are given is there, unless it is switched off.
+fn name_of(column: &OptionalColumn) -> Option<&String> {
+    match column {
+        OptionalColumn::IfPresent(name) | OptionalColumn::Named(name) => Some(name),
+        OptionalColumn::Off => None,
+    }
 }
 
 fn quoted(identifier: &str) -> String {

@@ -47,7 +47,7 @@ impl Rotation {
     }
 
     /// Whether a failure is worth telling.
-    fn end(&mut self, outcome: Result<(), &RotationFailure>) -> bool {
+    fn end(&mut self, outcome: &Result<(), RotationFailure>) -> bool {
         self.is_running = false;
         match outcome {
             Ok(()) => {
@@ -83,7 +83,7 @@ impl Relay {
     /// The answer to [`Output::Rotate`].
     pub fn handle_rotated(&mut self, now: Now, outcome: Result<(), RotationFailure>) {
         self.observe(now);
-        if self.rotation.end(outcome.as_ref().map(|()| ())) {
+        if self.rotation.end(&outcome) {
             let Err(failure) = outcome else { return };
             self.note(Note::RotationFailed(failure));
         }
