@@ -47,15 +47,15 @@ impl Rotation {
     }
 
     /// Whether a failure is worth telling.
-    fn end(&mut self, outcome: &Result<(), RotationFailure>) -> bool {
+    fn end(&mut self, failure: Option<&RotationFailure>) -> bool {
         self.is_running = false;
-        match outcome {
-            Ok(()) => {
+        match failure {
+            None => {
                 self.told.clear();
                 false
             }
-            Err(failure) if self.told.len() < KINDS_MAX => self.told.insert(failure.kind.clone()),
-            Err(_) => false,
+            Some(failure) if self.told.len() < KINDS_MAX => self.told.insert(failure.kind.clone()),
+            Some(_) => false,
         }
     }
 
@@ -83,7 +83,7 @@ impl Relay {
     /// The answer to [`Output::Rotate`].
     pub fn handle_rotated(&mut self, now: Now, outcome: Result<(), RotationFailure>) {
         self.observe(now);
-        if self.rotation.end(&outcome) {
+        if self.rotation.end(outcome.as_ref().err()) {
             let Err(failure) = outcome else { return };
             self.note(Note::RotationFailed(failure));
         }
