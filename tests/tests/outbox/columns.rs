@@ -52,9 +52,9 @@ async fn other_names_and_the_optional_columns() -> Result<()> {
                  entity text, name text, body jsonb, meta jsonb, target text, shard text)"#;
     let columns = ColumnNames {
         id: "no".to_owned(),
-        aggregate_type: "Kind".to_owned(),
-        aggregate_id: "entity".to_owned(),
-        event_type: "name".to_owned(),
+        aggregate_type: OptionalColumn::Named("Kind".to_owned()),
+        aggregate_id: OptionalColumn::Named("entity".to_owned()),
+        event_type: OptionalColumn::Named("name".to_owned()),
         payload: "body".to_owned(),
         headers: OptionalColumn::Named("meta".to_owned()),
         topic: Some("target".to_owned()),
