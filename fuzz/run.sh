@@ -27,7 +27,8 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="${coverage[*]}" cargo build --release --locked --features libfuzzer --target "$host" \
   "${targets[@]/#/--bin=}"
 
-declare -A same=([frame]=3000000 [relay]=40000 [progress]=1500000 [framer]=600000)
+# Each comes to between 40 and 60 s of one core.
+declare -A same=([frame]=16000000 [relay]=170000 [progress]=12000000 [framer]=3300000)
 
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
