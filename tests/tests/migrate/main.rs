@@ -3,6 +3,7 @@
 
 mod catalog;
 mod limits;
+mod load;
 mod printed;
 mod roles;
 mod rotation;

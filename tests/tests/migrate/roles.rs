@@ -183,8 +183,7 @@ async fn everything_has_an_owner_who_cannot_log_in() -> Result<()> {
 #[tokio::test]
 async fn no_superuser_is_needed() -> Result<()> {
     for version in VERSIONS {
-        let server =
-            outboxd_sandbox::Postgres::start(outboxd_tests::servers::options(version)).await?;
+        let server = Postgres::start(servers::options(version)).await?;
         let admin = Database::create(&server, "shop").await?;
         admin
             .execute(

@@ -1,15 +1,15 @@
 //! The leaves: what is truncated and when, and that nobody who writes waits for it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use outboxd_relay::migrate::Variant;
 use outboxd_sandbox::{PgOptions, PgVersion, Postgres};
-use outboxd_tests::database::{Database, connect};
+use outboxd_tests::database::Database;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::servers;
 
+use crate::load::Load;
 use crate::{VERSIONS, database, text, up, wish};
 
 const LEAVES: usize = 8;
@@ -215,69 +215,3 @@ async fn lock_waits(server: &Postgres) -> Result<Vec<String>> {
     let log = server.log().await?;
     Ok(log.lines().filter(|line| line.contains("still waiting for")).map(str::to_owned).collect())
 }
-
-/// Writers of several kinds that go on until they are told to stop.
-struct Load {
-    rows: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
-    writers: Vec<tokio::task::JoinHandle<Result<()>>>,
-}
-
-impl Load {
-    async fn start(url: &str) -> Result<Self> {
-        let (rows, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let mut writers = Vec::new();
-        for (count, sql) in WRITERS {
-            let client = connect(url).await?;
-            let (rows, over) = (Arc::clone(&rows), Arc::clone(&over));
-            writers.push(tokio::spawn(async move {
-                while !over.load(Ordering::Relaxed) {
-                    client.batch_execute(sql).await.with_context(|| format!("a writer: {sql}"))?;
-                    rows.fetch_add(count, Ordering::Relaxed);
-                }
-                Ok(())
-            }));
-        }
-        Ok(Self { rows, over, writers })
-    }
-
-    /// So many more than now.
-    async fn wait_for_rows(&self, more: usize) -> Result<()> {
-        let wanted = self.rows.load(Ordering::Relaxed) + more;
-        eventually("more rows", || async {
-            if self.writers.iter().any(tokio::task::JoinHandle::is_finished) {
-                bail!("a writer has failed");
-            }
-            Ok((self.rows.load(Ordering::Relaxed) >= wanted).then_some(()))
-        })
-        .await
-    }
-
-    async fn stop(self) -> Result<usize> {
-        self.over.store(true, Ordering::Relaxed);
-        for writer in self.writers {
-            writer.await??;
-        }
-        Ok(self.rows.load(Ordering::Relaxed))
-    }
-}
-
-/// Rows of one pass, and how they are written.
-const WRITERS: [(usize, &str); 4] = [
-    (1, INSERT),
-    (
-        20,
-        "insert into outbox.events (aggregatetype, aggregateid, type, payload)
-         select 'a', i::text, 't', to_jsonb(repeat('x', 3000)) from generate_series(1, 20) as i",
-    ),
-    (
-        2,
-        "begin isolation level repeatable read; select 1;
-         select outbox.emit('a', 'k', 't', '1'); select outbox.emit('a', 'k', 't', '2'); commit",
-    ),
-    (
-        1,
-        "begin; savepoint s; insert into outbox.events (aggregatetype, type) values ('a', 't');
-         rollback to s; insert into outbox.events (aggregatetype, type) values ('a', 't'); commit",
-    ),
-];

@@ -43,12 +43,19 @@ async fn records(version: PgVersion, variant: Variant) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-async fn publish(scene: &Scene, _variant: Variant) -> Result<()> {
-    scene.database.publish("outbox.events").await
+/// Messages come with any publication.
+async fn publish(scene: &Scene, variant: Variant) -> Result<()> {
+    match variant {
+        Variant::View => scene.database.execute("create publication outboxd").await,
+        _ => scene.database.publish("outbox.events").await,
+    }
 }
 
-fn relay(scene: &Scene, _variant: Variant) -> Result<RelayCommand> {
-    Ok(scene.relay())
+fn relay(scene: &Scene, variant: Variant) -> Result<RelayCommand> {
+    match variant {
+        Variant::View => scene.relay().file(MESSAGES_ALONE),
+        _ => Ok(scene.relay()),
+    }
 }
 
 /// Single rows, several at once, COPY, the function, and what is rolled back.
@@ -101,4 +108,5 @@ async fn write(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-const VARIANTS: [Variant; 2] = [Variant::Rotating, Variant::Transient];
+const VARIANTS: [Variant; 3] = [Variant::Rotating, Variant::Transient, Variant::View];
+const MESSAGES_ALONE: &str = "[source]\ntables = []\nmessages_prefix = \"outbox\"\n";
