@@ -22,4 +22,4 @@ pub use self::naming::SchemaName;
 #[cfg(test)]
 pub(crate) use self::observe::ROLES;
 pub use self::observe::{Entry, Events, Observed, SchemaState};
-pub use self::plan::{Plan, Step, Wish, plan};
+pub use self::plan::{Plan, Step, Wish, check_rights, plan};

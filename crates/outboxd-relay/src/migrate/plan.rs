@@ -59,9 +59,6 @@ pub fn plan(wish: &Wish, observed: &Observed) -> Result<Plan, Stop> {
             let opens_book = state.book.is_none() && booked.insert(schema.clone());
             plan.tables.push(Step::new(migration, part, &schema, is_found, opens_book));
         }
-        if !plan.tables.is_empty() {
-            check_rights(&schema, &state, observed)?;
-        }
     }
     if wish.roles {
         plan.rights = rights(wish, observed)?;
@@ -85,7 +82,6 @@ fn rights(wish: &Wish, observed: &Observed) -> Result<Vec<Step>, Stop> {
     if let Some(&part) = wish.parts.first()
         && (observed.lacks_roles() || !steps.is_empty())
     {
-        check_roles(observed)?;
         steps.insert(0, Step::new(&files::ROLES, part, &wish.schema_of(part), false, false));
     }
     Ok(steps)
@@ -245,7 +241,16 @@ fn check_kept(part: Part, schema: &SchemaName, state: &SchemaState) -> Result<()
         .hint(format!("drop the schema, or restore the table; {schema}.migrations goes with it")))
 }
 
-fn check_rights(schema: &SchemaName, state: &SchemaState, observed: &Observed) -> Result<(), Stop> {
+/// Whether the asking role may carry a plan out, asked before anything is tried. To print one takes
+/// no rights.
+pub fn check_rights(plan: &Plan, observed: &Observed) -> Result<(), Stop> {
+    for step in &plan.tables {
+        check_schema(&step.schema, &observed.schema(&step.schema), observed)?;
+    }
+    if plan.rights.is_empty() { Ok(()) } else { check_roles(observed) }
+}
+
+fn check_schema(schema: &SchemaName, state: &SchemaState, observed: &Observed) -> Result<(), Stop> {
     let own = identifier(&observed.own_role);
     match &state.owner {
         None if !observed.may_create_schemas => {

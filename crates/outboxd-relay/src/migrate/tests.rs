@@ -6,7 +6,7 @@ use super::files::{BOOK, Migration};
 use super::observe::{Entry, Events, Observed, SchemaState};
 use super::print::{Format, print};
 use super::status::{FileState, Status};
-use super::{Part, Variant, Wish, plan};
+use super::{Part, Variant, Wish, check_rights, plan};
 
 fn wish(variant: Option<Variant>) -> Wish {
     Wish { parts: vec![Part::Outbox, Part::DeadLetters], variant, schema: None, roles: false }
@@ -148,14 +148,20 @@ fn a_dropped_table_is_not_made_anew_on_the_quiet() {
 
 #[test]
 fn who_may_not_is_told_before_anything_is_tried() {
+    let refused = |wish: &Wish, observed: &Observed| {
+        let stop = check_rights(&plan(wish, observed).unwrap(), observed).unwrap_err();
+        (stop.code, stop.message)
+    };
     let poor = Observed { may_create_schemas: false, ..nothing() };
-    assert_eq!(stop(&wish(None), &poor).code, Code::Permission);
+    assert_eq!(refused(&wish(None), &poor).0, Code::Permission);
     let mut foreign = after(&wish(None));
     *state(&mut foreign) = SchemaState { owner: Some("them".to_owned()), ..SchemaState::default() };
-    assert_eq!(stop(&wish(None), &foreign).message, "the schema outbox belongs to \"them\"");
+    let message = "the schema outbox belongs to \"them\"".to_owned();
+    assert_eq!(refused(&wish(None), &foreign), (Code::Permission, message));
     let unprivileged = Observed { may_create_roles: false, ..nothing() };
     let roles = Wish { roles: true, ..wish(None) };
-    assert_eq!(stop(&roles, &unprivileged).code, Code::Permission);
+    assert_eq!(refused(&roles, &unprivileged).0, Code::Permission);
+    assert_eq!(check_rights(&plan(&roles, &nothing()).unwrap(), &nothing()), Ok(()));
 }
 
 #[test]

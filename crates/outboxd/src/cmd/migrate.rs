@@ -11,7 +11,9 @@ use outboxd_relay::config::DatabaseConfig;
 use outboxd_relay::control::ControlSession;
 use outboxd_relay::migrate::print::{Format, Printed, print};
 use outboxd_relay::migrate::status::Status;
-use outboxd_relay::migrate::{Observed, Part, Plan, SchemaName, Step, Variant, Wish, apply, plan};
+use outboxd_relay::migrate::{
+    Observed, Part, Plan, SchemaName, Step, Variant, Wish, apply, check_rights, plan,
+};
 use outboxd_relay::{setup, wiring};
 
 use super::run::block_on;
@@ -155,6 +157,7 @@ async fn up(config: &DatabaseConfig, wish: &Wish, dry_run: bool) -> anyhow::Resu
     }
     let observed = Observed::read(&session, wish).await.map_err(Stop::from)?;
     let plan = plan(wish, &observed)?;
+    check_rights(&plan, &observed)?;
     if !dry_run {
         apply::apply(&session, &plan).await?;
     }
