@@ -6,17 +6,27 @@
 //! A row is written when a message is through (one insert) or could not be handled; a transaction
 //! that is under way leaves nothing but a lock, for which duplicates wait.
 
-mod decision;
+pub(crate) mod decision;
+#[cfg(feature = "tokio-postgres")]
 mod header_json;
 mod options;
 mod outcome;
 
 #[cfg(feature = "tokio-postgres")]
+mod batch;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "tokio-postgres")]
+mod lease;
+#[cfg(feature = "tokio-postgres")]
 mod postgres;
 #[cfg(feature = "tokio-postgres")]
 mod process;
 #[cfg(feature = "tokio-postgres")]
+mod retry;
+#[cfg(feature = "tokio-postgres")]
 mod source;
+#[cfg(feature = "tokio-postgres")]
 mod statements;
 
 pub use self::decision::State;
@@ -30,3 +40,6 @@ pub use self::process::Handling;
 pub use self::source::Pooled;
 #[cfg(feature = "tokio-postgres")]
 pub use self::source::Source;
+
+#[cfg(feature = "kafka")]
+use self::outcome::words;

@@ -6,12 +6,12 @@
 //!
 //! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
 
+#[cfg(any(feature = "tokio-postgres", feature = "testing"))]
 pub mod inbox;
 mod message;
 #[warn(missing_docs)]
 pub mod outbox;
 #[cfg(feature = "testing")]
-#[warn(missing_docs)]
 pub mod testing;
 
 pub use self::message::{Header, Message};
@@ -28,3 +28,8 @@ mod pages {
     #[doc = include_str!("../../../docs/producing.md")]
     mod producing {}
 }
+
+/// The programs of the page for authors of consumers.
+#[cfg(all(doctest, feature = "kafka", feature = "testing"))]
+#[doc = include_str!("../../../docs/consuming.md")]
+mod consuming {}

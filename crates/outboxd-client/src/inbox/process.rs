@@ -197,7 +197,7 @@ pub(super) async fn commit<R>(
 }
 
 /// Of the classes "integrity constraint violation", "transaction rollback" and what triggers raise.
-fn is_about_the_effect(error: &DbError) -> bool {
+pub(super) fn is_about_the_effect(error: &DbError) -> bool {
     ["23", "40", "P0"].iter().any(|class| error.code().code().starts_with(class))
 }
 

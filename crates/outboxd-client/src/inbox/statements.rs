@@ -19,6 +19,8 @@ pub(crate) struct Statements {
     pub(crate) write: String,
     /// Parameters: consumer, whether keys are in order, how many.
     pub(crate) due: String,
+    /// Parameters: consumer, id.
+    pub(crate) last_error: String,
     /// Parameters: days.
     pub(crate) maintain: String,
     /// Parameters: seconds.
@@ -38,6 +40,7 @@ impl Statements {
             complete_begun: of(COMPLETE_BEGUN),
             write: of(WRITE),
             due: of(DUE),
+            last_error: of(LAST_ERROR),
             maintain: of("select inbox.maintain($1)"),
             purge: of(PURGE),
         }
@@ -114,6 +117,9 @@ const DUE: &str = r#"
      order by next_attempt_at
      limit $3
        for update skip locked"#;
+
+const LAST_ERROR: &str = "
+    select last_error from inbox.messages where consumer = $1 and message_id = $2";
 
 const PURGE: &str = "
     select leaves_emptied, leaves_dropped, rows_deleted

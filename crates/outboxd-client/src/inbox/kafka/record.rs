@@ -1,0 +1,22 @@
+//! A record of librdkafka as a message of ours.
+
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+
+use crate::message::{Header, Message};
+
+pub(super) fn message_of(record: &BorrowedMessage<'_>) -> Message {
+    let headers = record.headers().into_iter().flat_map(Headers::iter);
+    let headers = headers.map(|header| Header {
+        name: header.key.to_owned(),
+        value: header.value.map(<[u8]>::to_vec),
+    });
+    Message {
+        topic: record.topic().to_owned(),
+        partition: record.partition(),
+        offset: record.offset(),
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.payload().map(<[u8]>::to_vec),
+        headers: headers.collect(),
+        timestamp_ms: record.timestamp().to_millis(),
+    }
+}
