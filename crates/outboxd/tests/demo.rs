@@ -109,7 +109,7 @@ fn json(output: &Output) -> Value {
 #[test]
 fn an_interrupted_demo_leaves_nothing_running() {
     for (signal, status) in [("INT", Some(130)), ("TERM", Some(143)), ("KILL", None)] {
-        let mut demo = demo("--orders 100000").spawn().expect("outboxd starts");
+        let mut demo = demo("--orders 20000").spawn().expect("outboxd starts");
         let (relay, servers) = processes_once_streaming(&mut demo);
         assert!(!is_gone(&relay) && !servers.is_empty(), "{relay} {servers:?}");
         send(signal, &demo.id().to_string());
@@ -129,7 +129,7 @@ async fn a_database_of_the_user_is_left_as_it_was() {
     assert!(demo(&line).status().expect("outboxd starts").success());
     assert_eq!(left_in(&url).await, 0);
 
-    let line = format!("--orders 100000 --database-url {url}");
+    let line = format!("--orders 20000 --database-url {url}");
     let mut demo = demo(&line).spawn().expect("outboxd starts");
     processes_once_streaming(&mut demo);
     assert!(left_in(&url).await > 2);

@@ -11,9 +11,9 @@ use crate::output;
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// How many orders come in
+    /// How many orders come in, 20 to 20000
     #[arg(long, value_name = "N", default_value_t = 200,
-        value_parser = clap::value_parser!(u32).range(i64::from(demo::ORDERS_MIN)..=1_000_000))]
+        value_parser = clap::value_parser!(u32).range(i64::from(demo::ORDERS_MIN)..=i64::from(demo::ORDERS_MAX)))]
     orders: u32,
     /// Chooses what happens to which order; without it every run has a seed of its own, and says it
     #[arg(long, value_name = "S")]
@@ -101,6 +101,6 @@ mod tests {
         let args = parse("demo").ok().unwrap().args;
         assert!(args.orders == 200 && args.kafka.is_none() && !args.kafka_sandbox && !args.json);
         assert!(parse("demo --kafka a:9092 --kafka-sandbox").is_err());
-        assert!(parse("demo --orders 19").is_err());
+        assert!(parse("demo --orders 19").is_err() && parse("demo --orders 20001").is_err());
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum BrokerChoice {
 }
 
 pub(super) enum Broker {
-    Embedded(Embedded),
+    Embedded(Box<Embedded>),
     Sandbox(Box<Kafka>),
     Yours(String),
 }
@@ -38,7 +38,9 @@ pub(super) enum Broker {
 impl Broker {
     pub(super) async fn start(choice: &BrokerChoice, names: &Names) -> Result<Self, Stop> {
         match choice {
-            BrokerChoice::Embedded => Embedded::start(names).await.map(Self::Embedded),
+            BrokerChoice::Embedded => {
+                Embedded::start(names).await.map(|embedded| Self::Embedded(Box::new(embedded)))
+            }
             BrokerChoice::Sandbox => {
                 let kafka = Kafka::start_in(Flavour::Processes, KafkaOptions::default()).await;
                 kafka.map(|kafka| Self::Sandbox(Box::new(kafka))).map_err(|error| {

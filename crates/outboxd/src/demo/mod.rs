@@ -34,7 +34,7 @@ use std::pin::pin;
 use outboxd_core::stop::Stop;
 
 pub(crate) use self::broker::BrokerChoice;
-pub(crate) use self::plan::ORDERS_MIN;
+pub(crate) use self::plan::{ORDERS_MAX, ORDERS_MIN};
 pub(crate) use self::service::{Service, Style, serve};
 use self::stage::Stage;
 pub(crate) use self::story::Story;

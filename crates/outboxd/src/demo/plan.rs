@@ -136,6 +136,8 @@ const CUSTOMERS: u64 = 20;
 const FEW: usize = 2;
 /// Enough for every fate, and for an order in each wave.
 pub(crate) const ORDERS_MIN: u32 = 20;
+/// The embedded broker forgets what is beyond 5 MiB in a partition.
+pub(crate) const ORDERS_MAX: u32 = 20_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! Events that must not be sent.
 
+use std::time::Duration;
+
 use super::driver::{Driver, info};
 use crate::parking::Policy;
 use crate::relay::Settings;
-use crate::topic::TopicInfo;
+use crate::topic::{TopicError, TopicInfo};
 
 fn parking(settings: &mut Settings) {
     settings.parking.policy = Policy::Park;
@@ -361,4 +363,27 @@ fn a_row_past_the_position_is_known_again_after_a_promotion() {
     assert_eq!(driver.unrecorded(), 0);
     driver.insert("a");
     assert_eq!(driver.letters.in_flight.len(), 1);
+}
+
+/// Somebody creates the topic, and has the event published again.
+#[test]
+fn a_topic_that_was_unknown_is_looked_up_again_for_a_replay_and_for_later_events() {
+    let mut driver = Driver::streaming_with(|settings| {
+        parking(settings);
+        settings.release_after = Duration::from_secs(60);
+    });
+    driver.insert("a");
+    for _ in 0..=30 {
+        driver.topic_fails(&TopicError::Unknown);
+        driver.step(1000);
+    }
+    driver.commit_parcels();
+    assert_eq!(driver.letters.rows.len(), 1);
+    driver.step(2000);
+    driver.replay(0);
+    driver.topics_found();
+    assert_eq!(driver.in_flight(), ["a"]);
+    driver.ack("a");
+    driver.insert("b");
+    assert_eq!(driver.in_flight(), ["b"]);
 }

@@ -26,14 +26,14 @@ struct OrderService {
 /// How it says that there is an order.
 enum Voice {
     /// With a row, in the order's own transaction.
-    Outbox(Outbox),
+    Outbox(Box<Outbox>),
     /// By calling Kafka.
     Call(Call),
 }
 
 pub(super) async fn serve(part: &Part) -> anyhow::Result<()> {
     let voice = match part.style {
-        Style::Outbox => Voice::Outbox(Outbox::new()),
+        Style::Outbox => Voice::Outbox(Box::new(Outbox::new())),
         Style::Naive => Voice::Call(Call::new(part)?),
     };
     let mut service = OrderService { session: connect(&part.url).await?, voice };

@@ -174,7 +174,7 @@ fn records_and_payments_have_to_say_what_was_ordered() {
         |run| run.evidence.records[2].key = None,
         |run| run.evidence.records[2].key = Some(b"order-0".to_vec()),
         |run| run.evidence.records[2].topic.push('x'),
-        |run| run.evidence.records[2].value = run.evidence.records[2].value.take().map(dearer),
+        |run| run.evidence.records[2].value = run.evidence.records[2].value.as_deref().map(dearer),
         |run| run.evidence.records[2].value = None,
         |run| run.evidence.payments[2].cents += 1,
         |run| run.evidence.payments[2].customer.push('x'),
@@ -186,8 +186,8 @@ fn records_and_payments_have_to_say_what_was_ordered() {
     }
 }
 
-fn dearer(value: Vec<u8>) -> Vec<u8> {
-    let mut event: OrderCreated = serde_json::from_slice(&value).unwrap();
+fn dearer(value: &[u8]) -> Vec<u8> {
+    let mut event: OrderCreated = serde_json::from_slice(value).unwrap();
     event.cents += 1;
     serde_json::to_vec(&event).unwrap()
 }
