@@ -30,6 +30,31 @@ fn a_small_drain_ends_in_a_table() {
     }
 }
 
+/// Leaves have no key, and so cost no more than the table that has one.
+#[test]
+fn the_log_of_an_event_is_told_for_each_variant() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let json = folder.path().join("results.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_outboxd"))
+        .args("bench wal --rounds 1 --json".split(' '))
+        .arg(&json)
+        .output()
+        .expect("outboxd starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results = std::fs::read_to_string(json).expect("the results are written");
+    let results: Value = serde_json::from_str(&results).expect("the results are JSON");
+    let costs = results["wal"].as_array().expect("a list");
+    let bytes = |what: &str, how: &str| {
+        let cost = costs.iter().find(|cost| cost["what"] == what);
+        cost.and_then(|cost| cost[how][0].as_f64()).unwrap_or_else(|| panic!("{what}: {costs:?}"))
+    };
+    for how in ["alone", "together"] {
+        let rotating = bytes("outbox, rotating", how);
+        assert!(rotating > 433.0 && rotating <= bytes("outbox, plain", how), "{how}: {costs:?}");
+        assert!(bytes("outbox, view", how) > 433.0 && bytes("outbox, transient", how) > 433.0);
+    }
+}
+
 /// pg_recvlogical is not everywhere; without it the page says so.
 fn assert_tables_hold_every_reader(stdout: &str) {
     let rows: Vec<Vec<&str>> = stdout

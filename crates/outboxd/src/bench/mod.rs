@@ -5,6 +5,7 @@
 //! - [`latency`]: commit to consumer, next to producing directly.
 //! - [`crash`]: what comes twice after a kill.
 //! - [`takeover`]: how long a standby takes.
+//! - [`wal`]: what an event costs in the write-ahead log of those who write it.
 //!
 //! Every run is checked, and a wrong one fails the benchmark after the tables are printed: figures
 //! of a relay that loses something are worth nothing.
@@ -31,6 +32,7 @@ mod table;
 mod takeover;
 mod topic;
 mod verify;
+mod wal;
 
 use std::process::ExitCode;
 
@@ -63,7 +65,7 @@ pub(crate) async fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> {
     let wants = |what| args.what == what || args.what == What::All;
     let broker = match args.what {
-        What::Drain => None,
+        What::Drain | What::Wal => None,
         _ => Some(Broker::start().await?),
     };
     if let Some(broker) = &broker {
@@ -97,13 +99,18 @@ async fn measure(args: &BenchArgs, results: &mut Results) -> anyhow::Result<()> 
             results.take_over = takeover::measure(&server, &broker, args).await?;
         }
     }
+    if wants(What::Wal) {
+        let server = Server::start().await?;
+        results.look_at(&server).await?;
+        results.wal = wal::measure(&server, args.rounds.get()).await?;
+    }
     Ok(())
 }
 
 /// Which backlogs are written, and in the middle of which the relay is stopped.
 fn backlogs(args: &BenchArgs) -> Vec<(ProfileName, bool)> {
     let crash = matches!(args.what, What::Crash | What::All);
-    let drains = !matches!(args.what, What::Crash | What::Latency | What::TakeOver);
+    let drains = !matches!(args.what, What::Crash | What::Latency | What::TakeOver | What::Wal);
     let mut names = if drains { args.profile.clone() } else { Vec::new() };
     if crash && !names.contains(&CRASHED) {
         names.push(CRASHED);

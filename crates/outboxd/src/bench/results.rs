@@ -12,6 +12,7 @@ use super::latency::{self, Round};
 use super::machine::Machine;
 use super::server::Server;
 use super::takeover::{self, TakeOver};
+use super::wal::{self, Wal};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
@@ -21,6 +22,7 @@ pub(crate) struct Results {
     pub(crate) latency: Vec<Round>,
     pub(crate) crash: Vec<Crash>,
     pub(crate) take_over: Vec<TakeOver>,
+    pub(crate) wal: Vec<Wal>,
     /// Runs that were wrong.
     pub(crate) faults: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Results {
             latency: Vec::new(),
             crash: Vec::new(),
             take_over: Vec::new(),
+            wal: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -74,6 +77,9 @@ impl fmt::Display for Results {
         }
         if !self.take_over.is_empty() {
             writeln!(f, "{}", takeover::table(&self.take_over))?;
+        }
+        if !self.wal.is_empty() {
+            writeln!(f, "{}", wal::table(&self.wal))?;
         }
         Ok(())
     }

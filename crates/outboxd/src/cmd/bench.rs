@@ -79,6 +79,8 @@ pub(crate) enum What {
     Crash,
     /// From the kill of a relay to the first record of its standby
     TakeOver,
+    /// Write-ahead log of an event, by each variant of the outbox and by an inbox
+    Wal,
     All,
 }
 
