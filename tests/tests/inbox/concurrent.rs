@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use outboxd_client::Message;
-use outboxd_client::inbox::{HandlerError, Outcome};
+use outboxd_client::inbox::{Claim, HandlerError, Outcome};
 use outboxd_tests::patience::eventually;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -73,15 +73,21 @@ async fn a_concurrent_duplicate_waits_and_is_skipped() {
 #[tokio::test]
 async fn when_the_first_is_rolled_back_the_second_proceeds() {
     let shop = Shop::new().await;
-    let message = order("a", 1);
-    let first = hold(&shop, message.clone()).await;
-    first.paid.await.unwrap();
+    let (message, inbox) = (order("a", 1), inbox());
+    let mut client = shop.client().await;
+    let mut first = client.transaction().await.unwrap();
+    assert_eq!(inbox.claim(&first, &message).await.unwrap(), Claim::Run { attempt: 1 });
+    pay(&mut first, &message).await.unwrap();
     let second = in_the_background(&shop, &message).await;
     wait_for_a_waiter(&shop).await;
-    first.end.send(Err("no".into())).unwrap();
+    first.rollback().await.unwrap();
     assert_eq!(second.await.unwrap(), Outcome::Processed(1));
     // Whoever failed comes second, and sees what the other has made of the message.
-    assert_eq!(first.task.await.unwrap(), Outcome::Duplicate);
+    let tx = client.transaction().await.unwrap();
+    let late = inbox.fail(&tx, &message, 1, "card declined").await.unwrap();
+    assert_eq!(late, Outcome::Duplicate);
+    tx.commit().await.unwrap();
+    assert_eq!(shop.row(&message).await, Some(("COMPLETED".to_owned(), 1)));
     assert_eq!(shop.payments("a").await, 1);
 }
 

@@ -2,8 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
 
+mod batch;
 mod concurrent;
 mod consumers;
 mod death;
+mod leases;
+mod order;
+mod purge;
+mod roles;
 mod shop;
+mod starts;
 mod states;
+mod watermark;

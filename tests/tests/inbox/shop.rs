@@ -6,6 +6,7 @@ use outboxd_client::inbox::{HandlerError, Handling, Inbox, InboxError, Outcome};
 use outboxd_client::{Header, Message};
 use outboxd_sandbox::PgVersion;
 use outboxd_tests::database::Database;
+use outboxd_tests::patience::eventually;
 use outboxd_tests::scene::unique;
 use outboxd_tests::servers;
 use tokio_postgres::{Client, Transaction};
@@ -51,6 +52,18 @@ impl Shop {
         let sql = "update inbox.messages set next_attempt_at = now() - interval '1 s'
                     where next_attempt_at is not null";
         self.database.execute(sql).await.unwrap();
+    }
+
+    /// The same after a process died whose transaction may still hold its row.
+    pub(crate) async fn let_time_pass_when_free(&self) {
+        let sql = "select count(*) from pg_stat_activity
+                    where datname = current_database() and state like 'idle in transaction%'";
+        eventually("no transaction is open", || async move {
+            Ok((self.database.query(sql).await?[0].get::<_, i64>(0) == 0).then_some(()))
+        })
+        .await
+        .unwrap();
+        self.let_time_pass().await;
     }
 }
 
