@@ -39,6 +39,8 @@ pages! {
     operations: "docs/operations.md",
     ordering: "docs/ordering.md",
     quickstart: "docs/quickstart.md",
+    retention: "docs/retention.md",
+    schema: "docs/schema.md",
     sensitive: "docs/sensitive.md",
     sql: "docs/sql.md",
     stops: "docs/stops.md",
