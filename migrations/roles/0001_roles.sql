@@ -9,7 +9,7 @@ begin
             ('outbox_application', 'May write events: grant it to services.'),
             ('outbox_relay', 'May look at the outbox and the server: grant it to the role of source.url.'),
             ('outbox_operator', 'May look after dead letters, without their values: grant it to people.'),
-            ('outbox_consumer', 'May keep an inbox: grant it to services that consume.')
+            ('inbox_consumer', 'May keep an inbox: grant it to services that consume.')
         ) as role (name, words)
     loop
         if not exists (select from pg_catalog.pg_roles where rolname = wanted.name) then

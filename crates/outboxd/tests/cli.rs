@@ -176,6 +176,21 @@ fn help_of_config() {
 }
 
 #[test]
+fn help_of_migrate() {
+    assert_snapshot!(Outboxd::new("migrate --help").run());
+    assert_snapshot!("help_of_migrate_up", Outboxd::new("migrate up --help").run());
+    assert_snapshot!("help_of_migrate_status", Outboxd::new("migrate status --help").run());
+    assert_snapshot!("help_of_migrate_print", Outboxd::new("migrate print --help").run());
+}
+
+#[test]
+fn a_schema_belongs_to_one_part() {
+    assert_snapshot!(Outboxd::new("migrate print --only dead-letters --schema x").run());
+    let outboxd = Outboxd::new("migrate print --schema x");
+    assert_snapshot!("a_schema_without_a_part", outboxd.run());
+}
+
+#[test]
 fn help_of_the_rest() {
     assert_snapshot!("help_of_version", Outboxd::new("version --help").run());
     assert_snapshot!("help_of_completions", Outboxd::new("completions --help").run());

@@ -79,7 +79,7 @@ begin
     begin
         lock table outbox.rotation in share row exclusive mode nowait;
     exception when lock_not_available then
-        return query select 'busy', null::text, 'another rotation is at work';
+        return query select 'busy', 'outbox.events', 'another rotation is at work';
         return;
     end;
     select sequence.last_value into here from outbox.current_leaf as sequence;

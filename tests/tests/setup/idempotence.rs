@@ -13,7 +13,7 @@ async fn a_second_run_has_nothing_to_do() {
         let session = session(&postgres).await;
         let wish = wish(vec![events()]);
         let first = set_up(&session, &wish).await;
-        assert_eq!(first.statements.len(), 4, "{first}");
+        assert_eq!(first.statements.len(), 6, "{first}");
         session
             .execute("insert into outbox.events (aggregatetype, type) values ('a', 't')")
             .await

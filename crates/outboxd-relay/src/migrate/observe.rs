@@ -133,7 +133,7 @@ async fn read_book(
 
 /// Those that `roles/0001_roles` makes.
 pub(crate) const ROLES: [&str; 5] =
-    ["outbox_owner", "outbox_application", "outbox_relay", "outbox_operator", "outbox_consumer"];
+    ["outbox_owner", "outbox_application", "outbox_relay", "outbox_operator", "inbox_consumer"];
 
 /// Names, types and whether they may be null, in their order.
 const COLUMNS: [&str; 7] = [
