@@ -15,3 +15,16 @@ pub mod outbox;
 pub mod testing;
 
 pub use self::message::{Header, Message};
+
+/// What the pages for authors of services show is compiled.
+#[cfg(all(
+    doctest,
+    feature = "deadpool-postgres",
+    feature = "sqlx",
+    feature = "testing",
+    feature = "tokio-postgres"
+))]
+mod pages {
+    #[doc = include_str!("../../../docs/producing.md")]
+    mod producing {}
+}

@@ -76,6 +76,9 @@ pub enum EncodeError {
     /// serde cannot write the value as JSON.
     #[error("the payload cannot be written as JSON")]
     Serialize(#[from] serde_json::Error),
+    /// An encoder of the service's own failed; see [`EncodeError::custom`].
+    #[error("the payload cannot be encoded")]
+    Custom(#[source] Box<dyn Error + Send + Sync>),
     /// The bytes are not JSON.
     #[error("the payload is not JSON, and its column is {column}")]
     NotJson {
@@ -99,6 +102,13 @@ pub enum EncodeError {
     /// It is JSON, but not for `jsonb`.
     #[error("the payload {0}, and its column is jsonb")]
     Jsonb(#[from] JsonbRefused),
+}
+
+impl EncodeError {
+    /// An error of an encoder of the service's own, such as that of Avro or Protobuf.
+    pub fn custom(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Custom(error.into())
+    }
 }
 
 /// What is wrong with a topic.

@@ -81,3 +81,22 @@ fn write_extra(
     });
     decoded.map_err(|reason| ColumnError { column: extra.column.clone(), reason: reason.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_taken_or_cannot_be_are_refused() {
+        let columns = ColumnNames { content_type: Some("media".to_owned()), ..Default::default() };
+        let rules = HeaderRules::new(HeaderChoice { event_type: false, sequence: false }, &columns);
+        for own in ["id", "type", "sequence", "outboxd-", "outboxd-replay", "outboxd-\0"] {
+            assert_eq!(rules.check_name(own), Err(NameRefused::Own), "{own:?}");
+        }
+        assert_eq!(rules.check_name("content_type"), Err(NameRefused::Mapped));
+        assert_eq!(rules.check_name("a\0"), Err(NameRefused::Nul));
+        for free in ["", "Id", "media", "schema_version", "traceparent", "outboxd"] {
+            assert_eq!(rules.check_name(free), Ok(()), "{free:?}");
+        }
+    }
+}
