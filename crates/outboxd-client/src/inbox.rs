@@ -6,7 +6,8 @@
 //! A row is written when a message is through (one insert) or could not be handled; a transaction
 //! that is under way leaves nothing but a lock, for which duplicates wait.
 
-mod decision;
+pub(crate) mod decision;
+#[cfg(feature = "tokio-postgres")]
 mod header_json;
 mod options;
 mod outcome;
@@ -25,6 +26,7 @@ mod process;
 mod retry;
 #[cfg(feature = "tokio-postgres")]
 mod source;
+#[cfg(feature = "tokio-postgres")]
 mod statements;
 
 pub use self::decision::State;

@@ -6,12 +6,12 @@
 //!
 //! No driver comes by default: the features `tokio-postgres`, `deadpool-postgres` and `sqlx` choose.
 
+#[cfg(any(feature = "tokio-postgres", feature = "testing"))]
 pub mod inbox;
 mod message;
 #[warn(missing_docs)]
 pub mod outbox;
 #[cfg(feature = "testing")]
-#[warn(missing_docs)]
 pub mod testing;
 
 pub use self::message::{Header, Message};
@@ -20,11 +20,14 @@ pub use self::message::{Header, Message};
 #[cfg(all(
     doctest,
     feature = "deadpool-postgres",
+    feature = "kafka",
     feature = "sqlx",
     feature = "testing",
     feature = "tokio-postgres"
 ))]
 mod pages {
+    #[doc = include_str!("../../../docs/consuming.md")]
+    mod consuming {}
     #[doc = include_str!("../../../docs/producing.md")]
     mod producing {}
 }

@@ -231,3 +231,60 @@ async fn a_record_without_an_id_ends_a_consumer_that_has_nowhere_to_put_it() {
     assert!(matches!(ended, Err(ConsumerError::Unidentified(_))), "{ended:?}");
     assert_eq!(orders.committed().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offset_waits_for_the_commit_of_the_database() {
+    let orders = Orders::new(2).await;
+    let producer: FutureProducer = orders.cluster.config().create().unwrap();
+    for (partition, order) in [(0, "0"), (1, "1"), (1, "2"), (1, "3")] {
+        let id = Uuid::now_v7().to_string();
+        let headers = OwnedHeaders::new().insert(Header { key: "id", value: Some(&id) });
+        let record = FutureRecord::<str, _>::to(orders.topic.name()).payload(order);
+        let record = record.partition(partition).headers(headers);
+        producer.send(record, Duration::from_secs(30)).await.unwrap();
+    }
+    let once = "alter table payments add constraint once unique (order_id)";
+    orders.shop.database.execute(once).await.unwrap();
+    // The payment of order 0 waits for this one.
+    let mut held = orders.shop.client().await;
+    let tx = held.transaction().await.unwrap();
+    tx.execute("insert into payments (order_id) values ('0')", &[]).await.unwrap();
+    let instance = Instance::start(&orders, orders.consumer(), &Moods::default());
+    eventually("the other partition is committed", || async {
+        Ok((orders.committed().await >= 3).then_some(()))
+    })
+    .await
+    .unwrap();
+    assert_eq!(orders.committed().await, 3, "the offset of order 0 is not");
+    tx.rollback().await.unwrap();
+    orders.wait_committed().await;
+    instance.stop().await;
+    assert_eq!(orders.paid().await, (4, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_waited_for() {
+    let orders = Orders::new(2).await;
+    orders.publish(0, 50).await;
+    let instance = Instance::start(&orders, orders.consumer(), &Moods::default());
+    orders.wait_paid(50).await;
+    let name = orders.shop.database.name();
+    let other = orders.shop.client().await;
+    other.batch_execute(&format!("alter database {name} allow_connections false")).await.unwrap();
+    let terminate = "select pg_terminate_backend(pid) from pg_stat_activity
+                      where datname = current_database() and pid <> pg_backend_pid()";
+    let ended = other.query(terminate, &[]).await.unwrap();
+    assert!(!ended.is_empty(), "the consumer had connections");
+    orders.publish(50, 50).await;
+    other.batch_execute(&format!("alter database {name} allow_connections true")).await.unwrap();
+    eventually("all are paid", || async {
+        let sql = "select count(distinct order_id) = 100 from payments";
+        Ok(other.query_one(sql, &[]).await?.get::<_, bool>(0).then_some(()))
+    })
+    .await
+    .unwrap();
+    orders.wait_committed().await;
+    instance.stop().await;
+    let doubles = "select count(*) from payments";
+    assert_eq!(other.query_one(doubles, &[]).await.unwrap().get::<_, i64>(0), 100);
+}

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first failure, helpers included")]
 
+mod alike;
 mod batch;
 mod concurrent;
 mod consumers;

@@ -11,6 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::shop::{Shop, inbox, order, pay, try_and_fail, try_pay};
 
 const ROLES: &str = include_str!("../../../migrations/inbox/0002_inbox_roles.sql");
+const PAGE: &str = include_str!("../../../docs/consuming.md");
 /// Roles belong to the server, which other tests share.
 const CREATE_ROLES: &str = "
     do $$
@@ -118,4 +119,22 @@ async fn an_operator_retries_and_discards_and_sees_no_payload() {
         assert_refused(&operator, &refused).await;
         operator.execute("select inbox.purge_unresolved('7 days')", &[]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_the_page_tells_operators_to_run_does_what_it_says() {
+    let shop = shop_with_roles(PgVersion::V17).await;
+    let operator = login(&shop, "outbox_operator").await;
+    let mut consumer = shop.client().await;
+    let inbox = inbox().max_attempts(1);
+    let id = "0198c0de-0000-7000-8000-000000000001".parse().unwrap();
+    let block = PAGE.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (revive, discard) = block.split_once("\n\n").unwrap();
+    let message = crate::shop::message(id, "a", 1);
+    let dead = Outcome::Dead { attempts: 1 };
+    assert_eq!(try_and_fail(&mut consumer, &inbox, &message).await.unwrap(), dead);
+    operator.batch_execute(revive).await.unwrap();
+    assert_eq!(try_and_fail(&mut consumer, &inbox, &message).await.unwrap(), dead, "tried again");
+    operator.batch_execute(discard).await.unwrap();
+    assert_eq!(try_pay(&mut consumer, &inbox, &message).await.unwrap(), Outcome::Duplicate);
 }

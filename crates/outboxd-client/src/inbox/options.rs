@@ -1,5 +1,6 @@
 //! An inbox and its settings.
 
+#[cfg(feature = "tokio-postgres")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use uuid::Uuid;
 
 use super::decision::Retry;
 use super::outcome::InboxError;
+#[cfg(feature = "tokio-postgres")]
 use super::statements::Statements;
 use crate::message::Message;
 
@@ -19,6 +21,7 @@ pub struct Inbox {
     pub(crate) order_by_key: bool,
     pub(crate) count_starts: bool,
     pub(crate) watermark: bool,
+    #[cfg(feature = "tokio-postgres")]
     pub(crate) statements: Arc<Statements>,
 }
 
@@ -32,6 +35,7 @@ impl Inbox {
             order_by_key: true,
             count_starts: false,
             watermark: false,
+            #[cfg(feature = "tokio-postgres")]
             statements: Arc::new(Statements::new("inbox")),
         }
     }
@@ -84,6 +88,7 @@ impl Inbox {
     }
 
     /// The schema of the tables. `inbox`, unless set.
+    #[cfg(feature = "tokio-postgres")]
     pub fn schema(mut self, schema: &str) -> Self {
         self.statements = Arc::new(Statements::new(schema));
         self
