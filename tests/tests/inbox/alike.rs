@@ -17,7 +17,13 @@ type Payments = HashMap<Vec<u8>, i64>;
 /// Either of the two.
 enum Subject {
     Memory(Box<MemoryInbox<Payments>>),
-    Postgres { inbox: Inbox, shop: Shop, client: Client },
+    Postgres(Box<Service>),
+}
+
+struct Service {
+    inbox: Inbox,
+    shop: Shop,
+    client: Client,
 }
 
 /// What came of a message, without times.
@@ -54,19 +60,24 @@ impl Subject {
         let shop = Shop::new().await;
         let client = shop.client().await;
         let memory = MemoryInbox::new(inbox.clone(), Payments::new());
-        [Self::Memory(Box::new(memory)), Self::Postgres { inbox, shop, client }]
+        [Self::Memory(Box::new(memory)), Self::Postgres(Box::new(Service { inbox, shop, client }))]
     }
 
     async fn deliver(&mut self, message: &Message, fails: bool) -> Came {
-        came(&match self {
-            Self::Memory(memory) => memory
-                .process(message, |payments, message| pay_in_memory(payments, message, fails))
-                .unwrap(),
-            Self::Postgres { inbox, client, .. } if fails => {
-                try_and_fail(client, inbox, message).await.unwrap()
+        let outcome = match self {
+            Self::Memory(memory) => {
+                memory.process(message, |payments, message| pay_in_memory(payments, message, fails))
             }
-            Self::Postgres { inbox, client, .. } => try_pay(client, inbox, message).await.unwrap(),
-        })
+            Self::Postgres(service) => {
+                let Service { inbox, client, .. } = &mut **service;
+                if fails {
+                    try_and_fail(client, inbox, message).await
+                } else {
+                    try_pay(client, inbox, message).await
+                }
+            }
+        };
+        came(&outcome.unwrap())
     }
 
     async fn retry(&mut self, fails: bool) -> Vec<(i64, Came)> {
@@ -74,12 +85,13 @@ impl Subject {
             Self::Memory(memory) => memory
                 .retry_due(10, |payments, message| pay_in_memory(payments, message, fails))
                 .unwrap(),
-            Self::Postgres { inbox, client, .. } => inbox
-                .retry_due(client, 10, |tx, message| {
+            Self::Postgres(service) => {
+                let Service { inbox, client, .. } = &mut **service;
+                let retried = inbox.retry_due(client, 10, |tx, message| {
                     if fails { pay_and_fail(tx, message) } else { pay(tx, message) }
-                })
-                .await
-                .unwrap(),
+                });
+                retried.await.unwrap()
+            }
         };
         tried.iter().map(|(message, outcome)| (message.offset, came(outcome))).collect()
     }
@@ -87,14 +99,14 @@ impl Subject {
     async fn let_time_pass(&mut self) {
         match self {
             Self::Memory(memory) => memory.advance(Duration::from_secs(24 * 3600)),
-            Self::Postgres { shop, .. } => shop.let_time_pass().await,
+            Self::Postgres(service) => service.shop.let_time_pass().await,
         }
     }
 
     async fn payments(&self, key: &str) -> i64 {
         match self {
             Self::Memory(memory) => memory.state().get(key.as_bytes()).copied().unwrap_or_default(),
-            Self::Postgres { shop, .. } => shop.payments(key).await,
+            Self::Postgres(service) => service.shop.payments(key).await,
         }
     }
 
@@ -104,8 +116,8 @@ impl Subject {
                 let row = memory.row(message.id().unwrap());
                 row.map(|(state, attempts)| (state.as_str().to_owned(), attempts))
             }
-            Self::Postgres { shop, .. } => {
-                let row = shop.row(message).await;
+            Self::Postgres(service) => {
+                let row = service.shop.row(message).await;
                 row.map(|(state, attempts)| (state, u32::try_from(attempts).unwrap()))
             }
         }

@@ -8,6 +8,8 @@ use deadpool_postgres::{Manager, Pool};
 use outboxd_client::Message;
 use outboxd_client::inbox::kafka::{Consumer, ConsumerError};
 use outboxd_client::inbox::{HandlerError, Inbox};
+use outboxd_sandbox::PgVersion;
+use outboxd_tests::database::connect;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::scene::unique;
 use outboxd_tests::servers;
@@ -269,22 +271,23 @@ async fn a_database_that_is_away_is_waited_for() {
     let instance = Instance::start(&orders, orders.consumer(), &Moods::default());
     orders.wait_paid(50).await;
     let name = orders.shop.database.name();
-    let other = orders.shop.client().await;
-    other.batch_execute(&format!("alter database {name} allow_connections false")).await.unwrap();
-    let terminate = "select pg_terminate_backend(pid) from pg_stat_activity
-                      where datname = current_database() and pid <> pg_backend_pid()";
-    let ended = other.query(terminate, &[]).await.unwrap();
-    assert!(!ended.is_empty(), "the consumer had connections");
+    let server = servers::postgres(PgVersion::V17).await.unwrap();
+    let beside = connect(&server.url("postgres")).await.unwrap();
+    beside.batch_execute(&format!("alter database {name} allow_connections false")).await.unwrap();
+    let terminate = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+    let ended = beside.query(terminate, &[&name]).await.unwrap();
+    assert!(ended.len() > 1, "the consumer had connections");
     orders.publish(50, 50).await;
-    other.batch_execute(&format!("alter database {name} allow_connections true")).await.unwrap();
+    beside.batch_execute(&format!("alter database {name} allow_connections true")).await.unwrap();
+    let client = orders.shop.client().await;
     eventually("all are paid", || async {
         let sql = "select count(distinct order_id) = 100 from payments";
-        Ok(other.query_one(sql, &[]).await?.get::<_, bool>(0).then_some(()))
+        Ok(client.query_one(sql, &[]).await?.get::<_, bool>(0).then_some(()))
     })
     .await
     .unwrap();
     orders.wait_committed().await;
     instance.stop().await;
-    let doubles = "select count(*) from payments";
-    assert_eq!(other.query_one(doubles, &[]).await.unwrap().get::<_, i64>(0), 100);
+    let payments = "select count(*) from payments";
+    assert_eq!(client.query_one(payments, &[]).await.unwrap().get::<_, i64>(0), 100);
 }

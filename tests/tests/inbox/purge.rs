@@ -86,7 +86,7 @@ async fn what_is_not_through_survives_a_purge_with_its_payload() {
     assert_eq!(purged, Purged { leaves_emptied: 0, leaves_dropped: 0, rows_deleted: 0 });
     assert_eq!(shop.row(&done).await, None, "what was through is forgotten");
     shop.let_time_pass().await;
-    assert_eq!(inbox().due(&client, 10).await.unwrap(), [failed.clone()]);
+    assert_eq!(inbox().due(&client, 10).await.unwrap(), std::slice::from_ref(&failed));
     let sql = "select leaves_emptied, leaves_dropped from inbox.purge_unresolved('7 days')";
     let row = &shop.database.query(sql).await.unwrap()[0];
     assert_eq!((row.get::<_, i32>(0), row.get::<_, i32>(1)), (1, 1), "unless told so");

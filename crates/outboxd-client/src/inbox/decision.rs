@@ -22,6 +22,7 @@ impl State {
         }
     }
 
+    #[cfg(any(test, feature = "tokio-postgres"))]
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let all = [Self::Processing, Self::Completed, Self::Failed, Self::Dead];
         all.into_iter().find(|state| state.as_str() == text)
@@ -108,7 +109,8 @@ impl Retry {
     }
 }
 
-/// Whether a sequence lies past a watermark. Their texts compare as they were published.
+/// Whether a sequence lies past a watermark, compared as text: what Postgres does in its own words.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn is_past(watermark: Option<&str>, sequence: &str) -> bool {
     watermark.is_none_or(|watermark| sequence > watermark)
 }

@@ -41,6 +41,7 @@ pub enum InboxError {
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
 /// The words of an error and of what caused it.
+#[cfg(any(test, feature = "tokio-postgres"))]
 pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |&error| error.source());
     let mut words: Vec<String> = Vec::new();
@@ -54,6 +55,7 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     text.chars().take(ERROR_LETTERS_MAX).collect()
 }
 
+#[cfg(any(test, feature = "tokio-postgres"))]
 const ERROR_LETTERS_MAX: usize = 8192;
 
 #[cfg(test)]

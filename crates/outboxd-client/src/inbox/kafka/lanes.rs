@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn large_messages_fill_a_lane_sooner() {
-        let (mut lanes, now) = (Lanes::default(), Instant::now());
+        let mut lanes = Lanes::default();
         for offset in 0..5 {
             lanes.push(Message { value: Some(vec![0; 1 << 20]), ..message(0, offset) });
         }
