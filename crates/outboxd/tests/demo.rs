@@ -138,6 +138,24 @@ async fn a_database_of_the_user_is_left_as_it_was() {
     assert_eq!(left_in(&url).await, 0);
 }
 
+#[tokio::test]
+async fn a_role_that_may_not_make_databases_is_told_what_it_needs() {
+    let server = PgOptions::default();
+    let server = Postgres::start_in(Flavour::Processes, server).await.expect("a server");
+    let url = server.url("postgres");
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a session");
+    let connection = tokio::spawn(connection);
+    client.batch_execute("create role poor login").await.expect("a role");
+    drop(client);
+    connection.await.expect("no panic").expect("a session that ends in order");
+
+    let line = format!("--database-url {}", url.replacen("postgres@", "poor@", 1));
+    let output = demo(&line).output().expect("outboxd starts");
+    let story = text(&output.stderr);
+    assert!(!output.status.success() && story.contains("error[permission]: "), "{story}");
+    assert!(story.contains("\nhint: the demo makes two databases of its own: "), "{story}");
+}
+
 #[test]
 fn a_database_that_is_not_there_is_named() {
     let output = demo("--database-url postgres://me:hunter2@127.0.0.1:1/shop").output();
