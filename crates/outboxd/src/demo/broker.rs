@@ -2,6 +2,7 @@
 //! one of the user's.
 
 mod embedded;
+mod removal;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 
 use self::embedded::Embedded;
 pub(super) use self::embedded::{DONE, Order};
@@ -139,21 +140,10 @@ impl Broker {
 
     /// Removes what was made on a broker that stays.
     pub(super) async fn remove(self, names: &Names) -> Result<(), Stop> {
-        let Self::Yours(bootstrap) = self else { return Ok(()) };
-        let mut topics = names.event_topics().to_vec();
-        topics.push(names.progress_topic());
-        let asked: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let left_over = |error: KafkaError| {
-            Stop::new(Code::KafkaUnreachable, "the demo could not remove its topics")
-                .detail(chain(&error))
-                .hint(format!("delete {}", asked.join(", ")))
-        };
-        let deleted = admin(&bootstrap).map_err(left_over)?;
-        let deleted = deleted.delete_topics(&asked, &within()).await.map_err(left_over)?;
-        deleted.into_iter().try_for_each(|result| match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
-            Err((_, code)) => Err(left_over(KafkaError::AdminOp(code))),
-        })
+        match self {
+            Self::Yours(bootstrap) => removal::remove(&bootstrap, names).await,
+            Self::Embedded(_) | Self::Sandbox(_) => Ok(()),
+        }
     }
 }
 
