@@ -7,6 +7,7 @@ use outboxd_tests::checker;
 use outboxd_tests::patience::eventually;
 use outboxd_tests::relay::RelayCommand;
 use outboxd_tests::scene::Scene;
+use outboxd_tests::topic::Record;
 use outboxd_tests::truth;
 
 #[tokio::test]
@@ -66,7 +67,7 @@ async fn what_is_rolled_back_or_outside_of_a_transaction_is_never_published() ->
         scene.database.execute(&sql).await?;
     }
     let records = topic.read_at_least(4).await?;
-    let values: Vec<_> = records.iter().map(|it| it.value_text()).collect();
+    let values: Vec<_> = records.iter().map(Record::value_text).collect();
     let expected = [4, 5, 6, 7].map(|seq| format!("{{\"seq\": {seq}}}"));
     ensure!(values == expected, "{values:?}");
     ensure!(relay.terminate().await?.success());

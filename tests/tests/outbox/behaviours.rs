@@ -1,6 +1,6 @@
 //! What an append does, whatever it is appended to.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use outboxd_client::outbox::{AppendError, Event, EventId, Outbox};
 use outboxd_client::testing::{appended, assert_appended};
 use serde_json::{Value, json};
@@ -121,7 +121,8 @@ async fn a_refused_event_aborts_the_transaction<B: Backend>(mut backend: B) -> R
     for refused in refusals {
         let mut transaction = backend.begin().await?;
         B::append(prepared.as_ref(), &mut transaction, placed(1)?).await?;
-        let error = B::append(prepared.as_ref(), &mut transaction, refused).await.unwrap_err();
+        let appended = B::append(prepared.as_ref(), &mut transaction, refused).await;
+        let error = appended.err().context("it was taken")?;
         ensure!(!error.is_transient(), "{error}");
         seen.push(error);
         // The error is overlooked; nothing can be done after it.
@@ -151,7 +152,8 @@ async fn one_refused_event_of_many_lets_none_through<B: Backend>(mut backend: B)
     let prepared = backend.prepared();
     let mut transaction = backend.begin().await?;
     let events = vec![placed(1)?, placed(2)?.header("sequence", "0"), placed(3)?];
-    let error = B::append_all(prepared.as_ref(), &mut transaction, events).await.unwrap_err();
+    let appended = B::append_all(prepared.as_ref(), &mut transaction, events).await;
+    let error = appended.err().context("they were taken")?;
     ensure!(matches!(error, AppendError::InvalidHeader { .. }), "{error}");
     let _ = B::commit(transaction).await;
     let committed = backend.committed().await?;
