@@ -42,7 +42,7 @@ impl Embedded {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["demo-service", "broker"]).kill_on_drop(true).process_group(0);
         set_variables(&mut command, &variables(names)?);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = command.spawn()?;
         let orders = process.stdin.take().context("it cannot be told anything")?;
         let answers = process.stdout.take().context("it cannot answer")?;

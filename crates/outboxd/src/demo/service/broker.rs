@@ -1,6 +1,7 @@
 //! The embedded broker: librdkafka's mock cluster, told what to do by lines on standard input.
 
 use std::io::{self, BufRead, Write};
+use std::net::TcpStream;
 
 use anyhow::Context;
 use rdkafka::mocking::MockCluster;
@@ -24,8 +25,10 @@ pub(super) fn serve(names: &Names) -> anyhow::Result<()> {
     say(&cluster.bootstrap_servers())?;
     for line in io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).context("an order cannot be read")?;
-        obey(&cluster, &gifts, order)?;
-        say(DONE)?;
+        match obey(&cluster, &gifts, order) {
+            Ok(()) => say(DONE)?,
+            Err(error) => say(&format!("{error:#}"))?,
+        }
     }
     Ok(())
 }
@@ -37,12 +40,19 @@ fn obey(
 ) -> anyhow::Result<()> {
     match order {
         Order::Stop => cluster.broker_down(EVERY_BROKER)?,
-        Order::Start => cluster.broker_up(EVERY_BROKER)?,
+        Order::Start => start_again(cluster)?,
         Order::AcceptGifts => {
             cluster.topic_error(gifts, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)?;
         }
     }
     Ok(())
+}
+
+/// It may fail without a word, as when its port went to somebody else while it did not listen.
+fn start_again(cluster: &MockCluster<'_, DefaultProducerContext>) -> anyhow::Result<()> {
+    cluster.broker_up(EVERY_BROKER)?;
+    let listens = TcpStream::connect(cluster.bootstrap_servers());
+    listens.map(drop).context("it does not listen on its port again")
 }
 
 fn say(line: &str) -> io::Result<()> {
