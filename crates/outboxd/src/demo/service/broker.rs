@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, Write};
 use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaRespErr;
@@ -48,11 +50,20 @@ fn obey(
     Ok(())
 }
 
-/// It may fail without a word, as when its port went to somebody else while it did not listen.
+/// It may fail without a word, as when its port is somebody else's for a moment: tried again.
 fn start_again(cluster: &MockCluster<'_, DefaultProducerContext>) -> anyhow::Result<()> {
-    cluster.broker_up(EVERY_BROKER)?;
-    let listens = TcpStream::connect(cluster.bootstrap_servers());
-    listens.map(drop).context("it does not listen on its port again")
+    let mut refused = None;
+    for _ in 0..STARTS_MAX {
+        cluster.broker_up(EVERY_BROKER)?;
+        match TcpStream::connect(cluster.bootstrap_servers()) {
+            Ok(_) => return Ok(()),
+            Err(error) => refused = Some(error),
+        }
+        cluster.broker_down(EVERY_BROKER)?;
+        thread::sleep(START_PAUSE);
+    }
+    let refused = refused.map_or_else(String::new, |error| error.to_string());
+    bail!("it does not listen on its port again: {refused}")
 }
 
 fn say(line: &str) -> io::Result<()> {
@@ -62,3 +73,5 @@ fn say(line: &str) -> io::Result<()> {
 }
 
 const EVERY_BROKER: i32 = -1;
+const STARTS_MAX: u32 = 20;
+const START_PAUSE: Duration = Duration::from_millis(250);
