@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use outboxd_client::inbox::{Handling, Inbox, Outcome};
-use outboxd_client::{Header, Message};
+use outboxd_client::Message;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use tokio::time::sleep;
 use tokio_postgres::{Client, Transaction};
 
@@ -32,7 +31,7 @@ pub(crate) async fn run(mut client: Client, count: usize) -> Result<()> {
     kafka.subscribe(&[TOPIC])?;
     for _ in 0..count {
         let record = kafka.recv().await?;
-        finish(&inbox, &consumer, &mut client, &message(&record)).await?;
+        finish(&inbox, &consumer, &mut client, &Message::from(&record)).await?;
         kafka.commit_message(&record, CommitMode::Sync)?;
     }
     Ok(())
@@ -84,23 +83,6 @@ fn pay<'a>(
         ensure!(order.amount <= LIMIT, "the card's limit is exceeded");
         Ok(())
     })
-}
-
-fn message(record: &BorrowedMessage<'_>) -> Message {
-    let headers = record.headers().into_iter().flat_map(Headers::iter);
-    let headers = headers.map(|header| Header {
-        name: header.key.to_owned(),
-        value: header.value.map(<[u8]>::to_vec),
-    });
-    Message {
-        topic: record.topic().to_owned(),
-        partition: record.partition(),
-        offset: record.offset(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.payload().map(<[u8]>::to_vec),
-        headers: headers.collect(),
-        timestamp_ms: record.timestamp().to_millis(),
-    }
 }
 
 const TOPIC: &str = "outbox.event.order";

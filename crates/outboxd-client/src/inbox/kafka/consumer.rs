@@ -19,7 +19,6 @@ use super::dead_letter::DeadLetters;
 use super::flight::{Crew, Landing};
 use super::lanes::{Lanes, Place, place_of};
 use super::rebalance::{Context, Revoked, give_back, list_of};
-use super::record::message_of;
 use crate::inbox::{HandlerError, Handling, Inbox, InboxError};
 use crate::message::Message;
 
@@ -215,7 +214,7 @@ where
             () = shutdown => Heard::Shutdown,
             Some(landing) = self.flights.next() => landing.map_or(Heard::Time, Heard::Landed),
             () = sleep_until(wake.into()) => Heard::Time,
-            record = self.consumer.recv() => Heard::Record(record.map(|record| message_of(&record))),
+            record = self.consumer.recv() => Heard::Record(record.map(|record| Message::from(&record))),
         }
     }
 
@@ -280,7 +279,7 @@ where
                     biased;
                     Some(landing) = self.flights.next() => landing.map_or(Heard::Time, Heard::Landed),
                     record = self.consumer.recv() => {
-                        Heard::Record(record.map(|record| message_of(&record)))
+                        Heard::Record(record.map(|record| Message::from(&record)))
                     }
                 }
             });

@@ -8,10 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use outboxd_client::inbox::{Inbox, Outcome};
-use outboxd_client::{Header, Message};
+use outboxd_client::Message;
 use outboxd_relay::control::ControlSession;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::sleep;
 
@@ -45,7 +44,7 @@ pub(super) async fn serve(part: &Part) -> anyhow::Result<()> {
                 continue;
             }
         };
-        let paid = service.handle(&message(&record)).await?;
+        let paid = service.handle(&Message::from(&record)).await?;
         if paid.is_some() && paid == part.crash_after {
             kill_process(getpid(), Signal::KILL)?;
         }
@@ -126,26 +125,6 @@ fn consumer(part: &Part) -> anyhow::Result<StreamConsumer> {
 fn order(message: &Message) -> anyhow::Result<OrderCreated> {
     let value = message.value.as_deref().unwrap_or_default();
     serde_json::from_slice(value).context("the event cannot be read")
-}
-
-/// As the client crate wants it, whichever Kafka client there is.
-fn message(record: &BorrowedMessage<'_>) -> Message {
-    let header = |header: rdkafka::message::Header<'_, &[u8]>| Header {
-        name: header.key.to_owned(),
-        value: header.value.map(<[u8]>::to_vec),
-    };
-    Message {
-        topic: record.topic().to_owned(),
-        partition: record.partition(),
-        offset: record.offset(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.payload().map(<[u8]>::to_vec),
-        headers: record
-            .headers()
-            .map(|headers| headers.iter().map(header).collect())
-            .unwrap_or_default(),
-        timestamp_ms: record.timestamp().to_millis(),
-    }
 }
 
 const CONSUMER: &str = "payments";
