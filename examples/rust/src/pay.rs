@@ -8,8 +8,8 @@ use std::env;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
-use outboxd_client::inbox::{Handling, Inbox, Outcome};
 use outboxd_client::Message;
+use outboxd_client::inbox::{Handling, Inbox, Outcome};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use tokio::time::sleep;

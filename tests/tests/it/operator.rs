@@ -48,7 +48,12 @@ async fn an_operator_decides_about_events_without_reading_them() -> Result<()> {
 
     scene.cluster.alter_topic(topic.name(), &[("max.message.bytes", "1000000")]).await?;
     operator.say(&["retry", &first, "--note", "limit raised"]).await?;
-    operator.say(&["discard", &second]).await?;
+    let dry = operator.say(&["discard", "--dry-run", &second]).await?;
+    ensure!(dry == "1 event would be given up\n", "{dry}");
+    let unsure = operator.command(&["discard", &second]).output().await?;
+    let said = String::from_utf8_lossy(&unsure.stderr);
+    ensure!(!unsure.status.success() && said.contains("--yes"), "{said}");
+    operator.say(&["discard", "--yes", &second]).await?;
     wait_letters(&scene, &[("discarded", 1), ("published", 3)]).await?;
     let by = "select distinct resolved_by from outbox.dead_letters where resolved_by is not null";
     let by: Vec<String> = scene.database.query(by).await?.iter().map(|row| row.get(0)).collect();

@@ -121,7 +121,7 @@ async fn refused_batch(mode: &str) -> Result<()> {
     let followers = 600 / KEYS - 300 / KEYS;
     wait_letters(&scene, &[("dead", 1), ("parked", followers)]).await?;
     expect_each_once(&topic, 600 - 1 - followers).await?;
-    ask(&scene, &["discard", "--key", "order-0", "--topic", topic.name()]).await?;
+    ask(&scene, &["discard", "--yes", "--key", "order-0", "--topic", topic.name()]).await?;
     wait_letters(&scene, &[("discarded", 1 + followers)]).await?;
     small(&scene, 601, 600 + KEYS).await?;
     expect_each_once(&topic, 600 - 1 - followers + KEYS).await?;
@@ -142,7 +142,7 @@ async fn what_waits_behind_a_discarded_event_is_published() -> Result<()> {
     let refused = command(&scene, &["retry", &(head + 1).to_string()]).expect_error("internal");
     let refused = refused.spawn()?.wait().await?;
     ensure!(!refused.success(), "a row that waits behind another was taken");
-    ask(&scene, &["discard", &head.to_string()]).await?;
+    ask(&scene, &["discard", "--yes", &head.to_string()]).await?;
     wait_letters(&scene, &[("discarded", 1), ("published", 2)]).await?;
     expect_each_once(&topic, 20).await?;
     drop(relay);

@@ -78,6 +78,13 @@ impl Parked {
     }
 }
 
+impl Letter {
+    /// Its key still waits for it.
+    pub fn is_open(&self) -> bool {
+        self.resolved_at.is_none() && matches!(self.state.as_str(), "dead" | "parked" | "retrying")
+    }
+}
+
 impl Operator<'_> {
     /// In the order of the stream.
     pub async fn list(

@@ -30,7 +30,7 @@ enum DlqCommand {
     /// Have events published again, with all that waits behind them
     Retry(AskArgs),
     /// Give events up; what waits behind them is published
-    Discard(AskArgs),
+    Discard(DiscardArgs),
     /// Print events with their values, one JSON object a line
     Export(ListArgs),
 }
@@ -77,6 +77,18 @@ struct AskArgs {
 }
 
 #[derive(Args, Debug)]
+struct DiscardArgs {
+    #[command(flatten)]
+    ask: AskArgs,
+    /// Say what would be given up, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do it: the events will never be published
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+}
+
+#[derive(Args, Debug)]
 struct FilterArgs {
     /// Only events for this topic
     #[arg(long)]
@@ -90,7 +102,8 @@ pub(crate) fn run(globals: &Globals, args: &DlqArgs) -> anyhow::Result<ExitCode>
     let connection = match &args.command {
         DlqCommand::List(args) | DlqCommand::Export(args) => &args.connection,
         DlqCommand::Show(args) => &args.connection,
-        DlqCommand::Retry(args) | DlqCommand::Discard(args) => &args.connection,
+        DlqCommand::Retry(args) => &args.connection,
+        DlqCommand::Discard(args) => &args.ask.connection,
     };
     let config = globals.load(connection)?;
     let text = block_on(carry_out(&config, &args.command))??;
@@ -114,13 +127,7 @@ async fn carry_out(config: &Config, command: &DlqCommand) -> anyhow::Result<Stri
             explain(&operator, &selection, &asked, "retried").await?;
             Ok(format!("{} to be published by the active relay\n", count(&asked)))
         }
-        DlqCommand::Discard(args) => {
-            let selection = args.selection()?;
-            let asked =
-                operator.discard(&selection, args.note.as_deref()).await.map_err(Stop::from)?;
-            explain(&operator, &selection, &asked, "discarded").await?;
-            Ok(format!("{} given up\n", count(&asked)))
-        }
+        DlqCommand::Discard(args) => discard(&operator, args).await,
     }
 }
 
@@ -143,6 +150,21 @@ async fn list(operator: &Operator<'_>, args: &ListArgs) -> anyhow::Result<String
 async fn show(operator: &Operator<'_>, id: i64) -> anyhow::Result<String> {
     let letter = one(operator, id).await?;
     Ok(format!("{}\n", serde_json::to_string_pretty(&letter)?))
+}
+
+async fn discard(operator: &Operator<'_>, args: &DiscardArgs) -> anyhow::Result<String> {
+    let selection = args.ask.selection()?;
+    if args.dry_run {
+        let letters = operator.list(&selection, i64::MAX).await.map_err(Stop::from)?;
+        let ids: Vec<i64> = letters.iter().filter(|one| one.is_open()).map(|one| one.id).collect();
+        explain(operator, &selection, &ids, "discarded").await?;
+        return Ok(format!("{} would be given up\n", count(&ids)));
+    }
+    ensure!(args.yes, "this gives events up for good: say --yes, or try --dry-run");
+    let note = args.ask.note.as_deref();
+    let asked = operator.discard(&selection, note).await.map_err(Stop::from)?;
+    explain(operator, &selection, &asked, "discarded").await?;
+    Ok(format!("{} given up\n", count(&asked)))
 }
 
 async fn export(operator: &Operator<'_>, args: &ListArgs) -> anyhow::Result<String> {

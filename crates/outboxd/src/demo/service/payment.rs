@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use outboxd_client::inbox::{Inbox, Outcome};
 use outboxd_client::Message;
+use outboxd_client::inbox::{Inbox, Outcome};
 use outboxd_relay::control::ControlSession;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rustix::process::{Signal, getpid, kill_process};
