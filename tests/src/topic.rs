@@ -115,6 +115,8 @@ impl Cluster {
     pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("log_level", "0");
+        // As the relay has it: a broker may be all that there is, and away.
+        config.set("metadata.recovery.rebootstrap.trigger.ms", "5000");
         config
     }
 

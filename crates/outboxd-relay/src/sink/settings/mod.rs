@@ -195,13 +195,16 @@ const COMMIT_TIME: Duration = Duration::from_secs(20);
 /// How long a request of a transaction waits for its answer.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
-/// May be changed by the operator. A broker that comes back should be noticed soon.
+/// May be changed by the operator. A broker that comes back should be noticed soon. Where the only
+/// broker is fenced, as a frozen one is, metadata names none, and librdkafka forgets even the address
+/// that it was given: without a new bootstrap it would write nothing for five minutes.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "outboxd"),
     ("socket.keepalive.enable", "true"),
     ("socket.nagle.disable", "true"),
     ("reconnect.backoff.ms", "100"),
     ("reconnect.backoff.max.ms", "2000"),
+    ("metadata.recovery.rebootstrap.trigger.ms", "5000"),
 ];
 
 #[cfg(test)]
