@@ -7,7 +7,7 @@ use super::service::Part;
 use super::story::Story;
 
 pub(super) struct Payments<'a> {
-    services: [Service; 2],
+    services: [Service; 3],
     part: Part,
     story: &'a Story,
     /// How often one has died as planned.
@@ -22,10 +22,11 @@ struct Service {
 
 impl<'a> Payments<'a> {
     pub(super) async fn start(part: Part, story: &'a Story) -> anyhow::Result<Self> {
-        let (one, two) = tokio::try_join!(Service::start(&part), Service::start(&part))?;
-        let services = [one, two];
-        let [one, two] = services.each_ref().map(|service| service.process.pid());
-        story.tell(&format!("two payment services share the work (processes {one} and {two})"));
+        let start = || Service::start(&part);
+        let services: [Service; 3] = tokio::try_join!(start(), start(), start())?.into();
+        let [one, two, three] = services.each_ref().map(|service| service.process.pid());
+        let processes = format!("processes {one}, {two} and {three}");
+        story.tell(&format!("three payment services share the work ({processes})"));
         Ok(Self { services, part, story, crashes: watch::Sender::new(0) })
     }
 
@@ -36,10 +37,11 @@ impl<'a> Payments<'a> {
     /// Starts one again that has died as planned. Ends with what was not planned.
     pub(super) async fn watch(&mut self) -> anyhow::Error {
         loop {
-            let [one, two] = &mut self.services;
+            let [one, two, three] = &mut self.services;
             let (status, service) = tokio::select! {
                 status = one.process.status() => (status, one),
                 status = two.process.status() => (status, two),
+                status = three.process.status() => (status, three),
             };
             match status {
                 Ok(KILLED) if service.is_to_die => {}
