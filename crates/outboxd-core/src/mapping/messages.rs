@@ -45,7 +45,8 @@ impl Messages {
     /// first bytes.
     pub(super) fn describe(&mut self, head: &[u8], router: &Router) -> RecordError {
         let Self { prefix, columns, values } = self;
-        // It was cut off, perhaps inside a character.
+        // It was cut off, perhaps inside a character, so it ends in an error; the columns before that
+        // are in `values`.
         let whole = head.utf8_chunks().next().map_or(&[][..], |chunk| chunk.valid().as_bytes());
         content::read(whole, columns, values).ok();
         let layout = columns.layout();

@@ -172,11 +172,7 @@ async fn export(operator: &Operator<'_>, args: &ListArgs) -> anyhow::Result<Stri
     for letter in operator.list(&args.selection(), args.limit).await.map_err(Stop::from)? {
         let value = operator.value(letter.id).await.map_err(Stop::from)?;
         let mut object = serde_json::to_value(&letter)?;
-        object["value"] = match value.map(String::from_utf8) {
-            None => serde_json::Value::Null,
-            Some(Ok(text)) => text.into(),
-            Some(Err(bytes)) => serde_json::json!({ "hex": hex(bytes.as_bytes()) }),
-        };
+        object["value"] = output::readable(value);
         objects.push(Ok(object));
     }
     lines(objects.into_iter())
@@ -243,10 +239,6 @@ fn lines(
         writeln!(text, "{}", object?)?;
     }
     Ok(text)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn count(ids: &[i64]) -> String {

@@ -11,7 +11,6 @@ use outboxd_core::stop::Stop;
 use outboxd_relay::config::SourceConfig;
 use outboxd_relay::control::ControlSession;
 use outboxd_relay::wiring;
-use serde_json::{Value, json};
 
 use super::run::block_on;
 use crate::cli::{DatabaseArgs, Globals};
@@ -192,9 +191,9 @@ async fn show(operator: &Operator<'_>, args: &ShowArgs) -> anyhow::Result<String
         let mut object = serde_json::to_value(&entry)?;
         if args.payload {
             let content = operator.content(&entry.consumer, &args.id).await?;
-            object["key"] = readable(content.key);
+            object["key"] = output::readable(content.key);
             object["headers"] = content.headers;
-            object["payload"] = readable(content.payload);
+            object["payload"] = output::readable(content.payload);
         }
         writeln!(text, "{}", serde_json::to_string_pretty(&object)?)?;
     }
@@ -271,18 +270,6 @@ fn lines(objects: &[impl serde::Serialize]) -> anyhow::Result<String> {
         writeln!(text, "{}", serde_json::to_string(object)?)?;
     }
     Ok(text)
-}
-
-/// Text as text, other bytes in hex.
-fn readable(bytes: Option<Vec<u8>>) -> Value {
-    match bytes.map(String::from_utf8) {
-        None => Value::Null,
-        Some(Ok(text)) => text.into(),
-        Some(Err(bytes)) => {
-            let hex: String = bytes.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({ "hex": hex })
-        }
-    }
 }
 
 fn said(states: &[&str]) -> String {
