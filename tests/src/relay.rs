@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::process::{Child, Command};
@@ -237,6 +239,11 @@ impl RelayProcess {
     /// Suspends it; when this returns, none of its threads runs.
     pub async fn freeze(&self) -> Result<()> {
         kill_process(self.pid, Signal::STOP).context("freeze")?;
+        self.wait_frozen().await
+    }
+
+    /// Waits until it stands still, as it does at a failpoint `<step>:<pass>:freeze`.
+    pub async fn wait_frozen(&self) -> Result<()> {
         let pid = self.pid();
         eventually("frozen", || async move { Ok(is_frozen(pid)?.then_some(())) }).await
     }
@@ -276,13 +283,22 @@ fn is_ours(name: &OsStr) -> bool {
 
 fn is_frozen(pid: u32) -> Result<bool> {
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let stat = fs::read_to_string(task?.path().join("stat"))?;
+        let Some(stat) = of_thread(&task?.path().join("stat"))? else { return Ok(false) };
         let state = stat.rsplit_once(") ").and_then(|(_, tail)| tail.chars().next());
         if state != Some('T') {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Nothing where the thread has ended since it was listed: no file any more, or no process behind it.
+fn of_thread(file: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => Ok(None),
+        text => Ok(Some(text?)),
+    }
 }
 
 /// Starts a relay on a database.

@@ -1,8 +1,9 @@
-//! Ends the process between two given steps, where a crash from outside hits but rarely.
+//! Ends or freezes the process between two given steps, where a crash from outside hits but rarely.
 //!
 //! For tests, under the feature `failpoints`: with `OUTBOXD_FAILPOINT=acked:7` the process aborts at
-//! the seventh delivery report, before the core has it, and with `acked:7:panic` it panics there.
-//! Without the feature nothing is looked at.
+//! the seventh delivery report, before the core has it; with `acked:7:panic` it panics there, and
+//! with `acked:7:freeze` all of it stands still until it gets SIGCONT. Without the feature nothing is
+//! looked at.
 
 /// What has just been done, and is not known to the core yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,14 +35,16 @@ mod armed {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use rustix::process::{Signal, getpid, kill_process};
+
     use super::Step;
 
-    /// Where this process is to end.
+    /// Where this process is to end, or to stand still.
     #[derive(Debug)]
     struct Failpoint {
         step: Step,
         passes_left: AtomicU64,
-        end: fn(),
+        act: fn(),
     }
 
     pub(crate) fn pass(step: Step) {
@@ -54,25 +57,31 @@ mod armed {
         if let Some(failpoint) = failpoint
             && failpoint.is_reached(step)
         {
-            (failpoint.end)();
+            (failpoint.act)();
         }
     }
 
     impl Failpoint {
         fn parse(text: &str) -> Option<Self> {
             let (name, rest) = text.split_once(':')?;
-            let (number, end): (_, fn()) = match rest.strip_suffix(":panic") {
-                Some(number) => (number, || panic!("{VARIABLE}")),
+            let (number, act): (_, fn()) = match rest.split_once(':') {
                 None => (rest, || std::process::abort()),
+                Some((number, "panic")) => (number, || panic!("{VARIABLE}")),
+                Some((number, "freeze")) => (number, freeze),
+                Some(_) => return None,
             };
             let step = ALL.into_iter().find(|step| step.name() == name)?;
             let passes_left = number.parse().ok().filter(|&number: &u64| number > 0)?;
-            Some(Self { step, passes_left: AtomicU64::new(passes_left), end })
+            Some(Self { step, passes_left: AtomicU64::new(passes_left), act })
         }
 
         fn is_reached(&self, step: Step) -> bool {
             step == self.step && self.passes_left.fetch_sub(1, Ordering::Relaxed) == 1
         }
+    }
+
+    fn freeze() {
+        kill_process(getpid(), Signal::STOP).expect("a process may stop itself");
     }
 
     impl Step {
@@ -105,7 +114,7 @@ mod armed {
         use super::*;
 
         #[test]
-        fn the_nth_pass_of_one_step_is_the_end() {
+        fn the_nth_pass_of_one_step_is_reached() {
             let failpoint = Failpoint::parse("acked:2").unwrap();
             assert!(!failpoint.is_reached(Step::Acked));
             assert!(!failpoint.is_reached(Step::Produced));
@@ -117,7 +126,9 @@ mod armed {
             for step in ALL {
                 assert_eq!(Failpoint::parse(&format!("{}:1", step.name())).unwrap().step, step);
             }
-            assert!(Failpoint::parse("acked:2:panic").is_some());
+            for text in ["acked:2:panic", "acked:2:freeze"] {
+                assert!(Failpoint::parse(text).is_some(), "{text}");
+            }
             for text in ["", "acked", "acked:0", "acked:x", "acked:1:stop", "sent:1"] {
                 assert!(Failpoint::parse(text).is_none(), "{text}");
             }
