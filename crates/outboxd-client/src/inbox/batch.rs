@@ -5,9 +5,9 @@ use std::error::Error;
 
 use tokio_postgres::{Client, Transaction};
 
+use super::claim::Claim;
 use super::options::Inbox;
 use super::outcome::{HandlerError, InboxError, Outcome, words};
-use super::postgres::Claim;
 use super::process::{Handling, is_about_the_effect, is_contention};
 use super::source::Source;
 use crate::message::Message;

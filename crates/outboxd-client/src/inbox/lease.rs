@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
+use super::claim::Claim;
 use super::decision::State;
 use super::options::Inbox;
 use super::outcome::{HandlerError, InboxError, Outcome, words};
-use super::postgres::{Claim, Unfinished};
+use super::rows::Unfinished;
 use super::source::Source;
 use crate::message::Message;
 

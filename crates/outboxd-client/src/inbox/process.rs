@@ -7,10 +7,11 @@ use std::pin::Pin;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Transaction};
 
+use super::claim::Claim;
 use super::decision::{AfterFailure, State, after_failure};
 use super::options::Inbox;
 use super::outcome::{HandlerError, InboxError, Outcome, words};
-use super::postgres::{Claim, Unfinished};
+use super::rows::Unfinished;
 use super::source::Source;
 use crate::message::Message;
 
